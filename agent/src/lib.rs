@@ -1,0 +1,17 @@
+//! What Trimtab's agents share: settings, logs, shutdown, status file, AWS clients, metric sinks and
+//! exit codes.
+//!
+//! An agent's `main` goes in this order: [`shutdown::Shutdown::install`], [`settings::parse`],
+//! [`logs::start`], [`logs::report_panics`], [`status::Status::start`], [`aws::config`], [`metrics::Metrics::start`].
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
+
+pub mod aws;
+pub mod backoff;
+pub mod exit;
+mod lines;
+pub mod logs;
+pub mod metrics;
+pub mod settings;
+pub mod shutdown;
+pub mod status;

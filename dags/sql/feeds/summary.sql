@@ -1,0 +1,3 @@
+select count(*), min(price), max(price)
+from feed_items
+where feed = :feed
