@@ -54,6 +54,13 @@ impl Filter {
         self.matcher().admits(path, directory)
     }
 
+    /// Whether an exclude pattern matches the path or a directory above it.
+    pub fn excludes(&self, path: &str, directory: bool) -> bool {
+        let mut matcher = self.matcher();
+        matcher.admits(path, directory);
+        self.verdict(path, directory, matcher.above).excluded
+    }
+
     fn verdict(&self, path: &str, directory: bool, above: Verdict) -> Verdict {
         Verdict {
             included: above.included || last_match(&self.include, path, directory) == Some(true),

@@ -17,14 +17,10 @@ pub struct StateDir {
 
 impl StateDir {
     /// Opens an existing directory.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    pub fn at(path: &Path) -> io::Result<Self> {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
         let handle = rustix::fs::open(path, flags, Mode::empty())?;
         Ok(StateDir { handle })
-    }
-
-    pub(crate) fn from_handle(handle: OwnedFd) -> Self {
-        StateDir { handle }
     }
 
     /// The handle itself.

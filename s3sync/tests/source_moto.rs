@@ -1,5 +1,7 @@
 //! Listings and fetches against moto, another project's S3: what boto3 uploads comes back.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod source_support;
 
 use s3sync::source::{Kind, Proof};

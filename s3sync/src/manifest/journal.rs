@@ -144,8 +144,9 @@ impl Journal {
     /// Writes what a burst is about to publish, durably, and returns the burst's number.
     pub fn intend(&mut self, changes: &[Change]) -> io::Result<u64> {
         self.bursts += 1;
-        self.write(changes.iter().map(|change| Line::of(change, Some(self.bursts))))?;
-        Ok(self.bursts)
+        let burst = self.bursts;
+        self.write(changes.iter().map(|change| Line::of(change, Some(burst))))?;
+        Ok(burst)
     }
 
     /// Makes the intents of `burst` count, and then `changes`, in one write.
@@ -208,7 +209,7 @@ mod tests {
 
     fn state() -> (tempfile::TempDir, StateDir) {
         let directory = tempfile::tempdir().unwrap();
-        let state = StateDir::open(directory.path()).unwrap();
+        let state = StateDir::at(directory.path()).unwrap();
         (directory, state)
     }
 

@@ -39,7 +39,7 @@ impl Fetch {
 }
 
 /// A key that is not kept.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct Rejected {
     /// The key below the prefix, readable.
     pub key: String,

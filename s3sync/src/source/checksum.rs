@@ -73,6 +73,7 @@ pub struct Verifier<'a> {
     state: State<'a>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "one for each object in flight")]
 #[derive(Debug)]
 enum State<'a> {
     Whole(Hasher),

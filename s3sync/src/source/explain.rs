@@ -1,6 +1,8 @@
 //! From what went wrong with a request to one line that names the object, the cause and the fix.
 //! Pure: tested by table.
 
+mod kms;
+
 use super::{Kind, SourceError};
 
 /// Requests are refused when the clock is off by more: S3 allows 15 minutes.
@@ -122,7 +124,7 @@ pub(super) fn explain(request: &Request<'_>, trouble: &Trouble) -> SourceError {
 fn answered(request: &Request<'_>, answer: &Answer) -> (Kind, String) {
     let (code, message) = (answer.code.as_str(), answer.message.as_str());
     let said = answer.said();
-    if let Some(kms) = kms(request, answer) {
+    if let Some(kms) = kms::trouble(request, answer) {
         return kms;
     }
     match code {
@@ -209,55 +211,6 @@ fn answered(request: &Request<'_>, answer: &Answer) -> (Kind, String) {
             _ => (Kind::Other, format!("S3 refused the request ({said})")),
         },
     }
-}
-
-fn kms(request: &Request<'_>, answer: &Answer) -> Option<(Kind, String)> {
-    let message = &answer.message;
-    let of_kms = answer.code.starts_with("KMS.")
-        || message.contains("kms:")
-        || message.contains("ciphertext refers")
-        || message.contains("AWS KMS")
-        || message.contains("KMS key");
-    if !of_kms {
-        return None;
-    }
-    let said = answer.said();
-    if answer.code.contains("Throttling")
-        || answer.code == "SlowDown"
-        || message.contains("exceed the rate")
-    {
-        return Some((
-            Kind::KmsThrottled,
-            format!(
-                "KMS throttles S3's decrypting ({said}): switch on S3 Bucket Keys, or ask for a higher quota of KMS requests"
-            ),
-        ));
-    }
-    if answer.status >= 500 {
-        return Some(unavailable(request, &said));
-    }
-    let key = key_arn(message).unwrap_or("the key that encrypts it");
-    let fix = match answer.code.as_str() {
-        "KMS.DisabledException"
-        | "KMS.NotFoundException"
-        | "KMS.KMSInvalidStateException"
-        | "KMS.InvalidStateException" => {
-            format!("the key cannot be used: enable or restore {key}")
-        }
-        _ => format!(
-            "kms:Decrypt is denied: grant it on {key}, in the task role's policy and in the key's"
-        ),
-    };
-    Some((Kind::KmsDenied, format!("{fix} ({said})")))
-}
-
-fn key_arn(message: &str) -> Option<&str> {
-    let start = message.find("arn:")?;
-    message[start..]
-        .split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | ')'))
-        .map(|arn| arn.trim_end_matches('.'))
-        .find(|arn| arn.contains(":kms:"))
-        .or_else(|| key_arn(&message[start + 4..]))
 }
 
 fn denied(request: &Request<'_>, message: &str, said: &str) -> (Kind, String) {
@@ -400,5 +353,4 @@ fn one_line(text: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "explain_tests.rs"]
 mod tests;

@@ -82,7 +82,7 @@ impl Source {
         }
     }
 
-    async fn page(&self, token: Option<String>) -> Result<(Page, Option<i64>), SourceError> {
+    async fn page(&self, token: Option<String>) -> Result<Read, SourceError> {
         let reader = PageReader {
             bucket: self.location.bucket.clone(),
             prefix: self.location.prefix.clone(),
@@ -133,6 +133,9 @@ fn append<T>(all: &mut Vec<T>, mut more: Vec<T>) {
     }
 }
 
+/// A page, and the server's time by its answer.
+type Read = (Page, Option<i64>);
+
 /// Puts [`PageReader`] in the place of the SDK's deserializer of this operation.
 #[derive(Debug)]
 struct ReadPages(Mutex<Option<PageReader>>);
@@ -164,7 +167,7 @@ impl Intercept for ReadPages {
 struct PageReader {
     bucket: String,
     prefix: String,
-    page: Arc<Mutex<Option<(Page, Option<i64>)>>>,
+    page: Arc<Mutex<Option<Read>>>,
 }
 
 impl DeserializeResponse for PageReader {

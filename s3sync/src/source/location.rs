@@ -72,10 +72,11 @@ impl FromStr for Location {
     }
 }
 
-/// S3's own naming rules, which also keep a bucket's name harmless in a host name.
+/// S3's own naming rules, but for the least length, which other stores do not ask for. They also
+/// keep a bucket's name harmless in a host name.
 fn check_bucket(bucket: &str) -> Result<(), String> {
     let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let fine = (3..=63).contains(&bucket.len())
+    let fine = (1..=63).contains(&bucket.len())
         && bucket.bytes().all(|c| inner(c) || c == b'-' || c == b'.')
         && bucket.bytes().next().is_some_and(inner)
         && bucket.bytes().last().is_some_and(inner)
@@ -84,7 +85,7 @@ fn check_bucket(bucket: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "`{}` is no bucket name: it takes 3 to 63 lower-case letters, digits, dots and hyphens, as in s3://BUCKET/PREFIX",
+        "`{}` is no bucket name: it takes up to 63 lower-case letters, digits, dots and hyphens, as in s3://BUCKET/PREFIX",
         bucket.escape_debug()
     ))
 }
@@ -134,7 +135,6 @@ mod tests {
             "https://bucket/dags",
             "s3://",
             "s3:///dags",
-            "s3://ab",
             "s3://Bucket/x",
             "s3://buck_et/x",
             "s3://-bucket",

@@ -4,6 +4,8 @@
 //! Nothing here decides what is synced or where it lands: a [`Listing`] is complete or an error,
 //! and a [`Fetched`] was verified or is an error.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
+
 mod checksum;
 mod claim;
 mod client;

@@ -294,7 +294,7 @@ fn value<'a>(reader: &mut Reader<&'a [u8]>) -> Result<Cow<'a, [u8]>, String> {
             Event::CData(text) => append(&mut value, text.into_inner()),
             Event::GeneralRef(reference) => {
                 let mut utf8 = [0; 4];
-                let character = match reference.as_ref() {
+                let character = match &*reference {
                     b"quot" => '"',
                     b"amp" => '&',
                     b"lt" => '<',
@@ -388,5 +388,4 @@ fn readable(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-#[path = "page_tests.rs"]
 mod tests;

@@ -7,7 +7,7 @@
 
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
@@ -52,7 +52,9 @@ impl Source {
             Err(error) => return Err(Ended::Final(error)),
         };
         let (queue, parts) = unbounded_channel();
-        let mut writer = tokio::task::spawn_blocking(move || write(&checksum, parts, open));
+        let waiting = Arc::new(());
+        let waited = Arc::downgrade(&waiting);
+        let writer = tokio::task::spawn_blocking(move || write(&checksum, parts, open, &waited));
         // Dropping it, with this future or at the end, ends the requests, and so the writer.
         let mut requests = JoinSet::new();
         let shared = Arc::new(object.clone());
@@ -77,8 +79,8 @@ impl Source {
             requests.spawn(self.clone().fetch_part(Arc::clone(&shared), range, sender));
         }
         drop(queue);
-        let written = (&mut writer).await;
-        drop(requests);
+        let written = writer.await;
+        drop((requests, waiting));
         match written {
             Err(error) => Err(Ended::Final(stopped(error))),
             Ok(Ok(fetched)) => Ok(fetched),
@@ -181,6 +183,7 @@ fn write<S, O>(
     checksum: &Checksum,
     mut parts: UnboundedReceiver<Part>,
     mut open: O,
+    waited: &Weak<()>,
 ) -> Result<Fetched<S::Done>, Unwritten<O>>
 where
     S: Sink,
@@ -205,7 +208,8 @@ where
             part.length -= bytes.len() as u64;
         }
     }
-    if !verifier.complete() {
+    // All may have come before the fetch was dropped: what a finished sink leaves would be an orphan.
+    if !verifier.complete() || waited.strong_count() == 0 {
         return Err(Unwritten::Abandoned);
     }
     let proof = match verifier.finish() {

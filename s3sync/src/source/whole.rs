@@ -30,9 +30,9 @@ impl Source {
             Err((error, false)) => return Err(Ended::Final(error)),
         };
         let waiting = Arc::new(());
-        let cancelled = Arc::downgrade(&waiting);
+        let waited = Arc::downgrade(&waiting);
         let kept =
-            tokio::task::spawn_blocking(move || keep(&checksum, &chunks, open, &cancelled)).await;
+            tokio::task::spawn_blocking(move || keep(&checksum, &chunks, open, &waited)).await;
         drop(waiting);
         match kept {
             Err(error) => Err(Ended::Final(stopped(error))),
@@ -93,7 +93,7 @@ fn keep<S, O>(
     checksum: &Checksum,
     chunks: &[Bytes],
     mut open: O,
-    cancelled: &Weak<()>,
+    waited: &Weak<()>,
 ) -> Result<Fetched<S::Done>, Refused<O>>
 where
     S: Sink,
@@ -109,7 +109,7 @@ where
     };
     let mut store = || {
         // Nobody waits for it any more: what a finished sink leaves behind would be an orphan.
-        let wanted = || match cancelled.strong_count() {
+        let wanted = || match waited.strong_count() {
             0 => Err(io::Error::from(io::ErrorKind::Interrupted)),
             _ => Ok(()),
         };

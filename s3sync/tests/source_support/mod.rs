@@ -1,5 +1,6 @@
 //! What the tests of `source` share: a source at a server, and a sink that keeps count.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
 use std::io;
@@ -17,18 +18,18 @@ use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
 use s3sync::source::{Fetched, Object, Options, Sink, Source, SourceError};
 
 /// Small enough that objects of some kilobytes are fetched in parts.
-pub const PART: u64 = 16 * 1024;
+pub(crate) const PART: u64 = 16 * 1024;
 
 /// How long a body may stall here.
-pub const STALL: Duration = Duration::from_millis(500);
+pub(crate) const STALL: Duration = Duration::from_millis(500);
 
-pub const OPTIONS: Options = Options {
+pub(crate) const OPTIONS: Options = Options {
     part_size: PART,
     concurrency: 4,
     checksum_when_required: false,
 };
 
-pub fn config(endpoint: &str) -> SdkConfig {
+pub(crate) fn config(endpoint: &str) -> SdkConfig {
     builder(endpoint)
         .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
             "test", "test", None, None, "test",
@@ -37,7 +38,7 @@ pub fn config(endpoint: &str) -> SdkConfig {
 }
 
 /// Settings without credentials.
-pub fn builder(endpoint: &str) -> aws_types::sdk_config::Builder {
+pub(crate) fn builder(endpoint: &str) -> aws_types::sdk_config::Builder {
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .http_client(aws_smithy_http_client::Builder::new().build_http())
@@ -59,16 +60,16 @@ pub fn builder(endpoint: &str) -> aws_types::sdk_config::Builder {
         )
 }
 
-pub fn source(endpoint: &str, location: &str) -> Source {
+pub(crate) fn source(endpoint: &str, location: &str) -> Source {
     source_with(endpoint, location, OPTIONS)
 }
 
-pub fn source_with(endpoint: &str, location: &str, options: Options) -> Source {
+pub(crate) fn source_with(endpoint: &str, location: &str, options: Options) -> Source {
     Source::new(&config(endpoint), location.parse().unwrap(), true, options)
 }
 
 /// The one object of a listing with this key.
-pub async fn object(source: &Source, key: &str) -> Object {
+pub(crate) async fn object(source: &Source, key: &str) -> Object {
     let listing = source.list().await.unwrap();
     let found = listing.objects.iter().find(|object| &*object.key == key);
     found
@@ -78,27 +79,27 @@ pub async fn object(source: &Source, key: &str) -> Object {
 
 /// What became of the sinks of one fetch.
 #[derive(Debug, Default)]
-pub struct Tally {
-    pub opened: AtomicUsize,
-    pub finished: AtomicUsize,
-    pub dropped: AtomicUsize,
-    pub written: AtomicUsize,
+pub(crate) struct Tally {
+    pub(crate) opened: AtomicUsize,
+    pub(crate) finished: AtomicUsize,
+    pub(crate) dropped: AtomicUsize,
+    pub(crate) written: AtomicUsize,
 }
 
 impl Tally {
-    pub fn finished(&self) -> usize {
+    pub(crate) fn finished(&self) -> usize {
         self.finished.load(Ordering::SeqCst)
     }
 
     /// Sinks that are open now.
-    pub fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.opened.load(Ordering::SeqCst) - self.dropped.load(Ordering::SeqCst)
     }
 }
 
 /// What was fetched; too long to be printed.
 #[derive(PartialEq, Eq)]
-pub struct Content(pub Vec<u8>);
+pub(crate) struct Content(pub(crate) Vec<u8>);
 
 impl std::fmt::Debug for Content {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -113,7 +114,7 @@ impl PartialEq<Vec<u8>> for Content {
 }
 
 /// Keeps the bytes, and fails where it is told to.
-pub struct Memory {
+pub(crate) struct Memory {
     bytes: Vec<u8>,
     tally: Arc<Tally>,
     fails_after: Option<usize>,
@@ -145,7 +146,7 @@ impl Drop for Memory {
     }
 }
 
-pub fn opener(
+pub(crate) fn opener(
     tally: &Arc<Tally>,
     fails_after: Option<usize>,
 ) -> impl FnMut() -> io::Result<Memory> + Send + 'static + use<> {
@@ -162,7 +163,10 @@ pub fn opener(
 
 /// Fetches, and checks what holds for every fetch: a sink is finished at success only, and none stays
 /// open.
-pub async fn fetch(source: &Source, object: &Object) -> Result<Fetched<Content>, SourceError> {
+pub(crate) async fn fetch(
+    source: &Source,
+    object: &Object,
+) -> Result<Fetched<Content>, SourceError> {
     let tally = Arc::new(Tally::default());
     let fetched = source.fetch(object, opener(&tally, None)).await;
     assert_eq!(
@@ -174,7 +178,7 @@ pub async fn fetch(source: &Source, object: &Object) -> Result<Fetched<Content>,
     fetched
 }
 
-pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !holds() {
         assert!(Instant::now() < deadline, "never: {what}");
@@ -183,7 +187,7 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Bytes that differ from place to place, the same for the same seed.
-pub fn noise(length: usize, seed: u64) -> Vec<u8> {
+pub(crate) fn noise(length: usize, seed: u64) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(seed);
     std::iter::repeat_with(|| random.u8(..))
         .take(length)
@@ -192,13 +196,13 @@ pub fn noise(length: usize, seed: u64) -> Vec<u8> {
 
 /// Answers each request with the next of these bytes, the last one for ever, and keeps the requests'
 /// heads. For answers that no real server gives.
-pub struct Canned {
-    pub endpoint: String,
-    pub heads: Arc<Mutex<Vec<String>>>,
+pub(crate) struct Canned {
+    pub(crate) endpoint: String,
+    pub(crate) heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Canned {
-    pub async fn start(answers: Vec<String>) -> Self {
+    pub(crate) async fn start(answers: Vec<String>) -> Self {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -229,7 +233,7 @@ impl Canned {
         Self { endpoint, heads }
     }
 
-    pub fn answer(status: &str, headers: &str, body: &str) -> String {
+    pub(crate) fn answer(status: &str, headers: &str, body: &str) -> String {
         format!(
             "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n{body}",
             body.len()

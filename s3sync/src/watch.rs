@@ -1,0 +1,368 @@
+//! `s3sync watch`: when the next pass is made, by whom, and what happens when it fails.
+
+use crate::board::Board;
+use crate::dest::Dest;
+use crate::failure::Failure;
+use crate::local;
+use crate::lock::{Heartbeat, Lock, STALE};
+use crate::manifest::journal;
+use crate::manifest::{Change, Manifest};
+use crate::once::{leave, leave_in_order, name_unmanaged};
+use crate::pass::now;
+use crate::prepare::blocking;
+use crate::scrub::{self, Findings};
+use crate::session::{Ending, Surroundings, owner, rules};
+use crate::settings::{Interval, Watch, monthly_cost};
+use crate::writer::{Rules, Writer, check_source};
+use agent::backoff::backoff;
+use agent::metrics::Metrics;
+use agent::settings::show_duration;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+/// The longest wait after errors.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// How a reign ended.
+enum End {
+    /// A signal.
+    Stopped,
+    /// Another took over, or DEST failed.
+    Over(Failure),
+}
+
+/// Watches for ever.
+pub async fn watch(settings: &Watch, around: &Surroundings, metrics: Metrics) -> Result<(), Ending> {
+    let rules = rules(&settings.deletes, &settings.patterns, &settings.transfer, &settings.local, settings.timing.scrub_interval)?;
+    let board = Board::new(around.status.clone(), metrics, &settings.ends.source.to_string());
+    let watcher = Watcher { settings, around, rules, board, owner: owner() };
+    watcher.status_begins();
+    let ended = watcher.run().await;
+    watcher.board.finish().await;
+    ended
+}
+
+struct Watcher<'a> {
+    settings: &'a Watch,
+    around: &'a Surroundings,
+    rules: Rules,
+    board: Board,
+    owner: String,
+}
+
+impl Watcher<'_> {
+    fn status_begins(&self) {
+        self.around.status.update(|state| state.phase = "starting".to_string());
+        info!(
+            source = %self.settings.ends.source, dest = %self.settings.ends.dest.display(), owner = self.owner,
+            event = "started", "s3sync watches"
+        );
+    }
+
+    async fn run(&self) -> Result<(), Ending> {
+        let mut started = false;
+        let mut waits = self.waits();
+        loop {
+            let ended = tokio::select! {
+                ended = self.live(&mut started) => ended,
+                // A reign drains by itself; here nothing is half done.
+                () = self.around.shutdown.wait(), if !started => End::Stopped,
+            };
+            match ended {
+                End::Stopped => {
+                    info!(event = "stopped", "stopped as asked");
+                    return Ok(());
+                }
+                End::Over(failure) if !started => return Err(failure.into()),
+                End::Over(failure) => {
+                    self.board.failed(&failure);
+                    if !matches!(failure, Failure::Dethroned) && self.pause(waits.next()).await {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Follows until the lock can be had, then reigns. `started` is set once DEST was usable.
+    async fn live(&self, started: &mut bool) -> End {
+        let dest = match self.around.dest(&self.settings.ends, &self.settings.local).await {
+            Ok(dest) => dest,
+            Err(error) => return End::Over(error.into()),
+        };
+        let lock = match self.follow(&dest, started).await {
+            Ok(Some(lock)) => lock,
+            Ok(None) => return End::Stopped,
+            Err(failure) => return End::Over(failure),
+        };
+        let source = self.around.source(&self.settings.ends.source, &self.settings.transfer);
+        let opened = Writer::open(source, dest, Arc::clone(&lock), self.rules.clone(), self.around.status.clone());
+        let mut writer = match opened.await {
+            Ok(writer) => writer,
+            Err(failure) => return End::Over(failure),
+        };
+        *started = true;
+        self.board.trouble(None);
+        let bursting = Arc::clone(&writer.bursting);
+        let end = {
+            let reign = self.reign(&mut writer);
+            tokio::pin!(reign);
+            tokio::select! {
+                failure = &mut reign => End::Over(failure),
+                () = leave(self.around, &bursting) => End::Stopped,
+                () = self.board.keep_time(Arc::clone(&lock)) => End::Over(Failure::Dethroned),
+            }
+        };
+        let clean = !matches!(end, End::Over(Failure::Dethroned));
+        leave_in_order(writer, &self.board, &lock, clean).await;
+        end
+    }
+
+    /// Waits for the lock; `None` when a signal came first.
+    async fn follow(&self, dest: &Arc<Dest>, started: &mut bool) -> Result<Option<Arc<Lock>>, Failure> {
+        let mut filled = None;
+        let poll = self.settings.timing.interval.of(1).min(Duration::from_secs(5));
+        let mut following: Option<String> = None;
+        loop {
+            let (heartbeat, age) = match self.around.attempt(dest, &self.owner).await? {
+                Ok(lock) => return Ok(Some(lock)),
+                Err(theirs) => theirs,
+            };
+            let filled = match filled {
+                Some(filled) => filled,
+                None => *filled.insert(self.is_filled(dest).await?),
+            };
+            self.check_theirs(dest, &heartbeat)?;
+            *started = true;
+            self.board.trouble(None);
+            if following.as_ref() != Some(&heartbeat.owner) {
+                info!(writer = heartbeat.owner, event = "following", "another s3sync writes; this one follows");
+                following = Some(heartbeat.owner.clone());
+            }
+            self.board.show_follower(&heartbeat, age < STALE, filled);
+            if self.pause(Some(poll)).await {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn check_theirs(&self, dest: &Dest, heartbeat: &Heartbeat) -> Result<(), Failure> {
+        let ours = self.settings.ends.source.to_string();
+        if heartbeat.source.is_empty() || heartbeat.source == ours {
+            return Ok(());
+        }
+        Err(Failure::OtherSource { dest: dest.path().display().to_string(), theirs: heartbeat.source.clone(), ours })
+    }
+
+    /// Whether DEST holds an earlier complete pass of the same source.
+    async fn is_filled(&self, dest: &Arc<Dest>) -> Result<bool, Failure> {
+        let (dest, ours, rules) = (Arc::clone(dest), self.settings.ends.source.to_string(), self.rules.clone());
+        blocking(&self.around.status, "load", move || {
+            // A writer may be replacing it this very moment; its heartbeat tells the rest.
+            let loaded = journal::load(dest.state()).ok().flatten();
+            check_source(&dest, loaded.as_ref(), &ours, rules.adopt)?;
+            let complete = loaded.and_then(|loaded| loaded.manifest.complete);
+            Ok(complete.is_some_and(|complete| complete.files > 0 || rules.policy.allow_empty))
+        })
+        .await
+    }
+
+    /// Passes and scrubs, until DEST fails or another takes over.
+    async fn reign(&self, writer: &mut Writer) -> Failure {
+        name_unmanaged(writer);
+        let revision = writer.revision().to_string();
+        self.board.show_writer(writer, 0, &revision);
+        let mut waits = self.waits();
+        let mut scrubs = Scrubs::new(self.settings, writer);
+        let mut pages = None;
+        loop {
+            let begun = Instant::now();
+            let passed = writer.pass(self.settings.timing.settle, |_| self.board.listed()).await;
+            let wait = match passed {
+                Ok(passed) => {
+                    self.tell_cost(&mut pages, passed.pages);
+                    if self.board.passed(writer, &passed, begun.elapsed().as_secs_f64())
+                        && let Err(error) = self.board.beat(writer.lock(), false).await
+                    {
+                        warn!(%error, event = "heartbeat_failed", "the heartbeat cannot be written");
+                    }
+                    waits = self.waits();
+                    let interval = self.settings.timing.interval.of(passed.pages);
+                    shortened(interval).saturating_sub(begun.elapsed())
+                }
+                Err(failure @ Failure::Source(_)) => {
+                    self.board.failed(&failure);
+                    waits.next().unwrap_or(LONGEST_WAIT)
+                }
+                Err(failure) => return failure,
+            };
+            if let Err(failure) = scrubs.meanwhile(writer, wait).await {
+                return failure;
+            }
+        }
+    }
+
+    fn tell_cost(&self, told: &mut Option<u32>, pages: u32) {
+        if *told == Some(pages) {
+            return;
+        }
+        *told = Some(pages);
+        let interval = self.settings.timing.interval.of(pages);
+        let dollars = format!("{:.2}", monthly_cost(pages, interval));
+        info!(pages, interval = show_duration(interval), monthly_usd = dollars, event = "list_cost", "what the LISTs cost");
+    }
+
+    fn waits(&self) -> impl Iterator<Item = Duration> + Send + use<> {
+        let first = match self.settings.timing.interval {
+            Interval::Fixed(interval) => interval.min(Duration::from_secs(1)),
+            Interval::Auto => Duration::from_secs(1),
+        };
+        backoff(first, LONGEST_WAIT, fastrand::u64(..))
+    }
+
+    /// Waits; returns true when a signal came.
+    async fn pause(&self, wait: Option<Duration>) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(wait.unwrap_or(LONGEST_WAIT)) => false,
+            () = self.around.shutdown.wait() => true,
+        }
+    }
+}
+
+/// Up to a tenth shorter, so that a fleet of syncers does not list in step.
+fn shortened(interval: Duration) -> Duration {
+    interval.mul_f64(1.0 - fastrand::f64() * 0.1)
+}
+
+/// The scrubs of a reign, light and deep, at most one of each at a time.
+struct Scrubs {
+    every: Duration,
+    deep_every: Duration,
+    next: Instant,
+    next_deep: Instant,
+    light: Option<JoinHandle<(Findings, Option<BTreeSet<Box<str>>>)>>,
+    deep: Option<JoinHandle<Findings>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Drop for Scrubs {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Scrubs {
+    fn new(settings: &Watch, writer: &Writer) -> Self {
+        let (every, deep_every) = (settings.timing.scrub_interval, settings.timing.deep_scrub_interval);
+        let age = writer.manifest().deep_scrubbed.map_or(0, |at| now() - at).max(0);
+        let deep_wait = deep_every.saturating_sub(Duration::from_millis(age as u64));
+        let begun = Instant::now();
+        Scrubs {
+            every,
+            deep_every,
+            next: begun + every,
+            next_deep: begun + deep_wait,
+            light: None,
+            deep: None,
+            stop: Arc::default(),
+        }
+    }
+
+    /// Waits for `wait`, or until a scrub found something to repair.
+    async fn meanwhile(&mut self, writer: &mut Writer, wait: Duration) -> Result<(), Failure> {
+        let until = Instant::now() + wait;
+        loop {
+            self.start_due(writer);
+            let next = until.min(self.wake());
+            tokio::select! {
+                () = tokio::time::sleep_until(next.into()) => {
+                    if Instant::now() >= until {
+                        return Ok(());
+                    }
+                }
+                Some((findings, unmanaged)) = ended(&mut self.light) => {
+                    self.light = None;
+                    writer.look_again();
+                    if let Some(unmanaged) = unmanaged {
+                        writer.unmanaged = unmanaged.into_iter().filter(|path| !writer.manifest().files.contains_key(path)).collect();
+                    }
+                    if take(writer, findings, "light") {
+                        return Ok(());
+                    }
+                }
+                Some(findings) = ended(&mut self.deep) => {
+                    self.deep = None;
+                    let complete = findings.complete;
+                    let found = take(writer, findings, "deep");
+                    if complete {
+                        writer.record(vec![Change::DeepScrubbed(now())]).await?;
+                    }
+                    if found {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    fn wake(&self) -> Instant {
+        let light = if self.light.is_none() { Some(self.next) } else { None };
+        let deep = if self.deep.is_none() { Some(self.next_deep) } else { None };
+        light.into_iter().chain(deep).min().unwrap_or_else(|| Instant::now() + LONGEST_WAIT)
+    }
+
+    fn start_due(&mut self, writer: &Writer) {
+        let at = Instant::now();
+        if self.light.is_none() && at >= self.next {
+            self.next = at + self.every;
+            let (picture, stop, dest) = (scrub::picture(writer.manifest(), false), Arc::clone(&self.stop), Arc::clone(writer.dest()));
+            let (filter, status) = (writer.rules().filter.clone(), writer.status().clone());
+            self.light = Some(tokio::spawn(async move {
+                blocking(&status, "scrub", move || {
+                    let findings = scrub::run(&dest, &picture, &stop);
+                    // The writer takes out what it manages: its manifest may have changed by then.
+                    (findings, local::unmanaged(&dest, &filter, &Manifest::default()).ok())
+                })
+                .await
+            }));
+        }
+        if self.deep.is_none() && at >= self.next_deep {
+            self.next_deep = at + self.deep_every;
+            let (picture, stop, dest) = (scrub::picture(writer.manifest(), true), Arc::clone(&self.stop), Arc::clone(writer.dest()));
+            // No activity is shown: a deep scrub is meant to take long.
+            self.deep = Some(tokio::task::spawn_blocking(move || scrub::run(&dest, &picture, &stop)));
+        }
+    }
+}
+
+/// The result of a task, once there is one; waits for ever where there is no task.
+async fn ended<T>(task: &mut Option<JoinHandle<T>>) -> Option<T> {
+    match task {
+        None => std::future::pending().await,
+        Some(handle) => match handle.await {
+            Ok(result) => Some(result),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => std::future::pending().await,
+            },
+        },
+    }
+}
+
+/// Hands what drifted to the next pass; returns whether there is anything.
+fn take(writer: &mut Writer, findings: Findings, kind: &'static str) -> bool {
+    if let Some(first) = findings.errors.first() {
+        warn!(first, count = findings.errors.len(), kind, event = "scrub_errors", "files could not be looked at");
+    }
+    let suspects = findings.suspects(writer.manifest());
+    if let Some(first) = suspects.first() {
+        warn!(first = &**first, count = suspects.len(), kind, event = "drifted", "local files are not as they were published");
+    }
+    let found = !suspects.is_empty();
+    writer.suspects.extend(suspects);
+    found
+}
