@@ -39,10 +39,10 @@ class Setup:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
-    def sync(self, tool: Tool, endpoint: str, to: Path) -> Usage:
+    def sync(self, tool: Tool, endpoint: str, to: Path, prefix: str = PREFIX) -> Usage:
         environment = variables(endpoint, self.directory("home"))
         name = tool.name.replace(" ", "_")
-        return run(tool.sync(PREFIX, to), environment, self.directory("logs"), name, self.limit)
+        return run(tool.sync(prefix, to), environment, self.directory("logs"), name, self.limit)
 
 
 @dataclass

@@ -165,7 +165,7 @@ def growth_parts(results: Results) -> list[str]:
     how = (
         "as s3sync itself reports it"
         if told
-        else "CPU of `once` less that of a poll and of a bare start of the program"
+        else "CPU of `once` less that of a poll in `watch` and of `once` with a single key"
     )
     rows = [growth_row(size) for size in sizes]
     heads = ["keys", "a poll: CPU", "`watch` at rest", "at most", "`once`: wall", "CPU", "peak", "manifest"]

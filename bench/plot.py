@@ -96,7 +96,7 @@ def draw(panel: Panel, x_label: str, xs: list[int]) -> list[str]:
         parts.append(text(at + 14, 52, "text", line.name))
         at += 30 + 6.6 * len(line.name)
         known = [(x(count), y(value)) for count, value in zip(xs, line.values) if value > 0]
-        path = " L".join(f"{left:.1f} {top:.1f}" for left, top in known)
+        path = " L".join(f"{left:.1f} {top:.1f}" for left, top in known) or "0 0"
         parts.append(f'<path class="line s{index}" d="M{path}"/>')
         parts += [
             f'<circle class="f{index}" cx="{left:.1f}" cy="{top:.1f}" r="3.5"/>'

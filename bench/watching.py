@@ -11,7 +11,7 @@ from statistics import median, quantiles
 from typing import Iterator
 
 from cases import PREFIX, SMALL, Setup, expected, say
-from measure import BenchError, Program, Usage, run, until
+from measure import BenchError, Program, Usage, until
 from peers import CONNECTIONS, variables
 from relay import Relay
 from server import BUCKET, Server, check_equal
@@ -240,29 +240,30 @@ def growth(setup: Setup) -> list[Size]:
     sizes = []
     for full in (1_000, 10_000, 100_000):
         count = full // setup.scale
-        to = setup.directory(f"grown-{count}")
-        with Server(setup.server, {PREFIX: (count, SMALL)}, {}) as server:
+        to, single = setup.directory(f"grown-{count}"), setup.directory(f"single-{count}")
+        prefixes = {PREFIX: (count, SMALL), "single": (1, SMALL)}
+        with Server(setup.server, prefixes, {}) as server:
             filled(setup, server, count, to)
-            runs = [setup.sync(setup.ours, server.endpoint, to) for _ in range(setup.runs)]
+            setup.sync(setup.ours, server.endpoint, single, "single")
+            runs, starts = [], []
+            for _ in range(setup.runs):
+                runs.append(setup.sync(setup.ours, server.endpoint, to))
+                starts.append(setup.sync(setup.ours, server.endpoint, single, "single"))
             stretch = 1 if full < 100_000 else 3
             with (
                 Relay(server.endpoint) as relay,
                 watch(setup, relay.endpoint, PREFIX, to, stretch) as program,
             ):
                 polls = steady_polls(setup, program, relay, count)
-        sizes.append(size(setup, polls, runs))
+        sizes.append(size(polls, runs, median(one.cpu for one in starts)))
     return sizes
 
 
-def size(setup: Setup, polls: Polls, runs: list[Usage]) -> Size:
+def size(polls: Polls, runs: list[Usage], start: float) -> Size:
     once = Usage(*(median(getattr(one, what) for one in runs) for what in ("wall", "cpu", "peak")))
     told = [milliseconds for one in runs if (milliseconds := reported(one)) is not None]
     if told:
         return Size(polls, once, median(told) / 1000, True)
-    command = [str(setup.ours.program), "--version"]
-    environment = variables("http://127.0.0.1:9", setup.directory("home"))
-    starts = [run(command, environment, setup.directory("logs"), "start", 10) for _ in range(5)]
-    start = median(one.cpu for one in starts)
     return Size(polls, once, max(once.cpu - polls.cpu - start, 0.0), False)
 
 

@@ -85,8 +85,10 @@ impl Board {
             Some(first) => Some(format!("{} objects cannot be kept, the rest goes on: {first}", failed.len())),
         };
         self.trouble(trouble.as_deref());
-        let well = self.with(|inner| {
+        let impaired = trouble.is_some() || writer.held.is_some();
+        let (well, news) = self.with(|inner| {
             let figures = &mut inner.figures;
+            let before = (figures.held, figures.rejected, figures.unmanaged);
             figures.changed += tally.changed();
             figures.bytes += tally.bytes;
             figures.repaired += tally.repaired;
@@ -94,27 +96,28 @@ impl Board {
             figures.held = tally.held_deletes;
             figures.rejected = writer.rejected.len() as u64;
             figures.unmanaged = writer.unmanaged.len() as u64;
-            let due = inner.well.elapsed() >= ALL_IS_WELL;
-            if due {
+            let after = (figures.held, figures.rejected, figures.unmanaged);
+            let due = inner.well.elapsed() >= ALL_IS_WELL && !impaired;
+            if due || impaired {
                 inner.well = Instant::now();
             }
-            due
+            (due, tally.changed() > 0 || before != after)
         });
         if well {
             info!(revision, files = writer.manifest().files.len(), event = "all_is_well", "DEST is equal to the source");
         }
         self.show_writer(writer, tally.listed, &revision);
         let complete = writer.is_filled();
-        let news = self.with(|inner| {
-            let news = inner.heartbeat.complete != complete;
+        let filled = self.with(|inner| {
+            let filled = inner.heartbeat.complete != complete;
             inner.heartbeat.complete = complete;
             inner.heartbeat.revision = Some(revision);
-            news
+            filled
         });
-        if tally.changed() > 0 {
+        if news {
             self.publish();
         }
-        news
+        filled
     }
 
     /// Shows the reign's state as it is known before its first pass.
@@ -157,6 +160,11 @@ impl Board {
                 state.detail = detail;
             }
         });
+    }
+
+    /// Another writes now: the lag is its to tell.
+    pub fn dethroned(&self) {
+        self.with(|inner| inner.listed = None);
     }
 
     /// A pass failed.

@@ -8,6 +8,7 @@ use crate::gate::Candidate;
 use crate::key;
 use crate::lock::Lock;
 use crate::manifest::Entry;
+use crate::plan::Why;
 use crate::stage::{Stage, Staged};
 use std::collections::BTreeSet;
 use std::io;
@@ -26,6 +27,8 @@ pub struct Ready {
     pub staged: Staged,
     /// With the time and inode that the published file will have.
     pub entry: Entry,
+    /// Why it was fetched.
+    pub why: Why,
 }
 
 /// What a burst is to do.

@@ -46,7 +46,9 @@ pub async fn plan(settings: &settings::Plan, around: &Surroundings) -> Result<An
     let decision = decide(&seen, settings, &candidates);
     let mut actions = actions(&seen.plan, &decision, &seen.listing);
     actions.sort_by(|one, other| one.path.cmp(&other.path));
-    let exit = if actions.is_empty() { Exit::Done } else { Exit::No };
+    // A rejected key is named, but no pass would do anything about it.
+    let idle = actions.iter().all(|action| action.action == "reject");
+    let exit = if idle { Exit::Done } else { Exit::No };
     let text = if settings::is_json(&settings.output) {
         serde_json::to_string(&actions).unwrap_or_default() + "\n"
     } else {
@@ -167,7 +169,6 @@ fn actions(plan: &Plan, decision: &gate::Decision, listing: &Listing) -> Vec<Act
         }
     }
     for rejected in &plan.rejected {
-        // Only what a pass would newly meet counts as something to do; a rejected key is named all the same.
         let known = listing.objects.iter().any(|object| *object.key == *rejected.key);
         let path = if known { rejected.key.clone() } else { String::new() };
         actions.push(action("reject", &rejected.key, &path, &rejected.reason));

@@ -5,6 +5,7 @@
 //! one burst of renames publishes them.
 
 pub mod burst;
+mod commit;
 pub mod dest;
 pub mod failure;
 pub mod filter;

@@ -3,7 +3,6 @@
 //! What turns out to be in DEST already, byte for byte, is not published again: the manifest learns
 //! the new ETag, and no reader sees anything.
 
-use crate::burst::Ready;
 use crate::dest::{self, Dest, Found};
 use crate::manifest::{Entry, Local};
 use crate::plan::{Fetch, Why};
@@ -23,7 +22,7 @@ const LARGEST_MD5: u64 = 16 << 20;
 #[derive(Debug)]
 pub enum Outcome {
     /// It waits in staging.
-    Ready(Ready),
+    Ready(Box<str>, Waiting),
     /// DEST holds these bytes already.
     Same(Box<str>, Entry),
     /// The source changed after it was listed: list again.
@@ -49,6 +48,17 @@ pub struct Workshop {
     pub look_first: bool,
 }
 
+/// A verified file in staging that waits for its burst.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// The file.
+    pub staged: Staged,
+    /// What the manifest will say; until the burst its time is that of the file that is replaced.
+    pub entry: Entry,
+    /// Why it was fetched.
+    pub why: Why,
+}
+
 /// A fetch and what the manifest knows of its path.
 #[derive(Clone, Debug)]
 pub struct Job {
@@ -59,10 +69,8 @@ pub struct Job {
 }
 
 impl Workshop {
-    /// Does every job, at most [`Workshop::concurrency`] at a time, and calls `ended` after each.
-    pub async fn prepare(&self, jobs: Vec<Job>, mut ended: impl FnMut(&Outcome)) -> Vec<Outcome> {
-        let mut outcomes = Vec::with_capacity(jobs.len());
-        let mut jobs = jobs.into_iter();
+    /// Does every job, at most [`Workshop::concurrency`] at a time, and gives `ended` what each came to.
+    pub async fn prepare(&self, mut jobs: impl Iterator<Item = Job>, mut ended: impl FnMut(Outcome)) {
         let mut running = JoinSet::new();
         loop {
             while running.len() < self.concurrency {
@@ -71,13 +79,10 @@ impl Workshop {
                 running.spawn(async move { workshop.one(job).await });
             }
             match running.join_next().await {
-                Some(Ok(outcome)) => {
-                    ended(&outcome);
-                    outcomes.push(outcome);
-                }
+                Some(Ok(outcome)) => ended(outcome),
                 // Only a bug panics a job, and a panic ends the program.
                 Some(Err(error)) => tracing::error!(event = "bug", %error, "a fetch ended without an outcome"),
-                None => return outcomes,
+                None => return,
             }
         }
     }
@@ -101,7 +106,7 @@ impl Workshop {
             let etag = object.etag.to_string();
             move || {
                 let _activity = status.activity("DEST", "create");
-                stage.create(&etag, hash_md5)
+                stage.create(&etag, hash_md5, &status)
             }
         };
         match self.source.fetch(object, open).await {
@@ -171,7 +176,7 @@ impl Workshop {
         // The time before decides the time after, so the file that is replaced counts, managed or not.
         let before = local.map(|local| local.found.mtime).or(known.map(|known| known.local.mtime));
         let entry = entry_of_staged(&fetch.object, &staged, before.unwrap_or(0));
-        Outcome::Ready(Ready { path: fetch.object.key, staged, entry })
+        Outcome::Ready(fetch.object.key, Waiting { staged, entry, why: fetch.why })
     }
 
     /// Runs `work` on a thread that the file system may hold up.

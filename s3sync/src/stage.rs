@@ -7,6 +7,7 @@
 use crate::dest::{self, Dest, Found};
 use crate::revision::{Hash, hex};
 use crate::source::Sink;
+use agent::status::Status;
 use md5::Md5;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
@@ -34,8 +35,8 @@ pub struct Stage {
 /// A file in staging: whole, verified, and not yet seen by anybody.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Staged {
-    /// Its name in staging.
-    pub name: String,
+    /// Its number in staging.
+    pub number: u64,
     /// Bytes.
     pub size: u64,
     /// SHA-256 of the bytes.
@@ -71,26 +72,29 @@ impl Stage {
     }
 
     /// A new file to write an object to.
-    pub fn create(self: &Arc<Self>, etag: &str, hash_md5: bool) -> io::Result<StageWriter> {
-        let name = format!("{}.part", self.next.fetch_add(1, Ordering::Relaxed));
+    pub fn create(self: &Arc<Self>, etag: &str, hash_md5: bool, status: &Status) -> io::Result<StageWriter> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let name = part(number);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(self.file_mode);
         let file = rustix::fs::openat(&self.handle, &*name, flags, mode)?.into();
         Ok(StageWriter {
             stage: Arc::clone(self),
-            name,
+            number,
             file: Some(file),
             size: 0,
             sha256: Sha256::new(),
             md5: hash_md5.then(|| (Md5::new(), etag.to_string())),
             zip: ZipSeeker::default(),
+            status: status.clone(),
+            done: false,
         })
     }
 
     /// Gives a staged file the time that readers will see.
     pub fn touch(&self, staged: &Staged, mtime: i64) -> io::Result<()> {
         let flags = AtFlags::SYMLINK_NOFOLLOW;
-        Ok(rustix::fs::utimensat(&self.handle, &*staged.name, &dest::times(mtime), flags)?)
+        Ok(rustix::fs::utimensat(&self.handle, &*part(staged.number), &dest::times(mtime), flags)?)
     }
 
     /// Renames a staged file over `path`, whose directories are made.
@@ -98,26 +102,27 @@ impl Stage {
         let (directory, leaf) = dest.parent_of(path, true)?;
         if staged.locked {
             let mode = Mode::from_raw_mode(self.file_mode);
-            rustix::fs::chmodat(&self.handle, &*staged.name, mode, AtFlags::empty())?;
+            rustix::fs::chmodat(&self.handle, &*part(staged.number), mode, AtFlags::empty())?;
         }
-        match rustix::fs::renameat(&self.handle, &*staged.name, &directory, leaf) {
+        match rustix::fs::renameat(&self.handle, &*part(staged.number), &directory, leaf) {
             // An empty directory that nobody asks for any more may stand there.
             Err(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => {
                 if !dest.remove_directory(path)? {
                     return Err(Errno::ISDIR.into());
                 }
-                Ok(rustix::fs::renameat(&self.handle, &*staged.name, &directory, leaf)?)
+                Ok(rustix::fs::renameat(&self.handle, &*part(staged.number), &directory, leaf)?)
             }
             other => Ok(other?),
         }
     }
 
-    /// Takes the file at `path` out of DEST; returns whether there was one. A directory or anything
-    /// else than a regular file or link is left.
+    /// Takes the file at `path` out of DEST; returns whether there was one. A directory is left, and
+    /// means that the file is gone: a writer that was killed after it put other files there leaves
+    /// such a delete to the next, which must not try it for ever.
     pub fn retire(&self, dest: &Dest, path: &str) -> io::Result<bool> {
         match dest.find(path)? {
             None => return Ok(false),
-            Some(found) if found.kind.is_dir() => return Err(Errno::ISDIR.into()),
+            Some(found) if found.kind.is_dir() => return Ok(false),
             Some(_) => {}
         }
         let (directory, leaf) = dest.parent_of(path, false)?;
@@ -134,7 +139,7 @@ impl Stage {
 
     /// Drops a staged file.
     pub fn discard(&self, staged: &Staged) -> io::Result<()> {
-        self.remove(&staged.name)
+        self.remove(&part(staged.number))
     }
 
     /// Removes every staged file.
@@ -159,13 +164,15 @@ impl Stage {
 #[derive(Debug)]
 pub struct StageWriter {
     stage: Arc<Stage>,
-    name: String,
+    number: u64,
     /// `None` once it is finished.
     file: Option<File>,
     size: u64,
     sha256: Sha256,
     md5: Option<(Md5, String)>,
     zip: ZipSeeker,
+    status: Status,
+    done: bool,
 }
 
 impl Sink for StageWriter {
@@ -173,7 +180,10 @@ impl Sink for StageWriter {
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let file = self.file.as_mut().ok_or_else(finished)?;
-        file.write_all(bytes)?;
+        {
+            let _activity = self.status.activity("DEST", "write");
+            file.write_all(bytes)?;
+        }
         self.size += bytes.len() as u64;
         self.sha256.update(bytes);
         if let Some((md5, _)) = &mut self.md5 {
@@ -185,14 +195,16 @@ impl Sink for StageWriter {
 
     fn finish(mut self) -> io::Result<Staged> {
         let file = self.file.take().ok_or_else(finished)?;
+        let _activity = self.status.activity("DEST", "close");
         if self.zip.found {
             rustix::fs::fchmod(&file, Mode::empty())?;
         }
         let inode = Found::at(&file)?.inode;
         // NFS says on close that a write found no room; a dropped File would swallow it.
         nix::unistd::close(file)?;
+        self.done = true;
         Ok(Staged {
-            name: std::mem::take(&mut self.name),
+            number: self.number,
             size: self.size,
             sha256: std::mem::take(&mut self.sha256).finalize().into(),
             md5: self.md5.take().is_some_and(|(md5, etag)| hex(&md5.finalize()) == etag),
@@ -204,13 +216,17 @@ impl Sink for StageWriter {
 
 impl Drop for StageWriter {
     fn drop(&mut self) {
-        // A finished writer has given its name away.
-        if !self.name.is_empty() {
+        // A finished writer has given its file away.
+        if !self.done {
             drop(self.file.take());
             // What is left behind is swept when the next reign begins.
-            let _ = self.stage.remove(&self.name);
+            let _ = self.stage.remove(&part(self.number));
         }
     }
+}
+
+fn part(number: u64) -> String {
+    format!("{number}.part")
 }
 
 fn finished() -> io::Error {
@@ -291,7 +307,7 @@ mod tests {
     }
 
     fn stage_bytes(stage: &Arc<Stage>, pieces: &[&[u8]]) -> Staged {
-        let mut writer = stage.create("", false).unwrap();
+        let mut writer = stage.create("", false, &Status::disabled()).unwrap();
         pieces.iter().for_each(|piece| writer.write(piece).unwrap());
         writer.finish().unwrap()
     }
@@ -319,6 +335,15 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_a_directory_has_replaced_is_gone_already() {
+        let (directory, dest, stage) = open(1);
+        std::fs::create_dir(directory.path().join("a")).unwrap();
+        std::fs::write(directory.path().join("a/b.py"), "kept").unwrap();
+        assert!(!stage.retire(&dest, "a").unwrap());
+        assert_eq!(std::fs::read(directory.path().join("a/b.py")).unwrap(), b"kept");
+    }
+
+    #[test]
     fn a_link_on_the_way_is_never_followed() {
         let (directory, dest, stage) = open(1);
         let outside = tempfile::tempdir().unwrap();
@@ -335,7 +360,7 @@ mod tests {
     #[test]
     fn an_unfinished_file_leaves_nothing() {
         let (directory, _dest, stage) = open(1);
-        let mut writer = stage.create("", false).unwrap();
+        let mut writer = stage.create("", false, &Status::disabled()).unwrap();
         writer.write(b"half").unwrap();
         drop(writer);
         assert_eq!(std::fs::read_dir(directory.path().join(".s3sync/staging/1")).unwrap().count(), 0);
@@ -352,7 +377,7 @@ mod tests {
             (&[b"PK\x05", b"x\x06"], false),
         ] {
             let staged = stage_bytes(&stage, pieces);
-            let path = directory.path().join(".s3sync/staging/1").join(&staged.name);
+            let path = directory.path().join(".s3sync/staging/1").join(part(staged.number));
             let mode = path.metadata().unwrap().permissions().mode() & 0o777;
             assert_eq!(mode == 0, locked, "{pieces:?}");
             stage.publish(&staged, &dest, "a.zip").unwrap();

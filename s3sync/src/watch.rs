@@ -1,7 +1,7 @@
 //! `s3sync watch`: when the next pass is made, by whom, and what happens when it fails.
 
 use crate::board::Board;
-use crate::dest::Dest;
+use crate::dest::{Dest, DestError};
 use crate::failure::Failure;
 use crate::local;
 use crate::lock::{Heartbeat, Lock, STALE};
@@ -17,6 +17,7 @@ use crate::writer::{Rules, Writer, check_source};
 use agent::backoff::backoff;
 use agent::metrics::Metrics;
 use agent::settings::show_duration;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,7 +40,7 @@ enum End {
 pub async fn watch(settings: &Watch, around: &Surroundings, metrics: Metrics) -> Result<(), Ending> {
     let rules = rules(&settings.deletes, &settings.patterns, &settings.transfer, &settings.local, settings.timing.scrub_interval)?;
     let board = Board::new(around.status.clone(), metrics, &settings.ends.source.to_string());
-    let watcher = Watcher { settings, around, rules, board, owner: owner() };
+    let watcher = Watcher { settings, around, rules, board, owner: owner(), passed: Cell::default(), reigning: Cell::new(false) };
     watcher.status_begins();
     let ended = watcher.run().await;
     watcher.board.finish().await;
@@ -52,6 +53,10 @@ struct Watcher<'a> {
     rules: Rules,
     board: Board,
     owner: String,
+    /// Whether a pass was made since the last failure.
+    passed: Cell<bool>,
+    /// Whether a reign is under way, which a signal must not cut short.
+    reigning: Cell<bool>,
 }
 
 impl Watcher<'_> {
@@ -69,8 +74,7 @@ impl Watcher<'_> {
         loop {
             let ended = tokio::select! {
                 ended = self.live(&mut started) => ended,
-                // A reign drains by itself; here nothing is half done.
-                () = self.around.shutdown.wait(), if !started => End::Stopped,
+                () = self.leave_outside_reigns() => End::Stopped,
             };
             match ended {
                 End::Stopped => {
@@ -80,11 +84,22 @@ impl Watcher<'_> {
                 End::Over(failure) if !started => return Err(failure.into()),
                 End::Over(failure) => {
                     self.board.failed(&failure);
+                    if self.passed.take() {
+                        waits = self.waits();
+                    }
                     if !matches!(failure, Failure::Dethroned) && self.pause(waits.next()).await {
                         return Ok(());
                     }
                 }
             }
+        }
+    }
+
+    /// Until a signal came, where nothing is half done; a reign drains by itself.
+    async fn leave_outside_reigns(&self) {
+        self.around.shutdown.wait().await;
+        if self.reigning.get() {
+            std::future::pending().await
         }
     }
 
@@ -105,8 +120,9 @@ impl Watcher<'_> {
             Ok(writer) => writer,
             Err(failure) => return End::Over(failure),
         };
+        // What troubled the reign before is over when a pass says so, and not before.
         *started = true;
-        self.board.trouble(None);
+        self.reigning.set(true);
         let bursting = Arc::clone(&writer.bursting);
         let end = {
             let reign = self.reign(&mut writer);
@@ -118,7 +134,11 @@ impl Watcher<'_> {
             }
         };
         let clean = !matches!(end, End::Over(Failure::Dethroned));
+        if !clean {
+            self.board.dethroned();
+        }
         leave_in_order(writer, &self.board, &lock, clean).await;
+        self.reigning.set(false);
         end
     }
 
@@ -143,7 +163,9 @@ impl Watcher<'_> {
                 info!(writer = heartbeat.owner, event = "following", "another s3sync writes; this one follows");
                 following = Some(heartbeat.owner.clone());
             }
-            self.board.show_follower(&heartbeat, age < STALE, filled);
+            // With --adopt the writer may be another source's: its files are not what was asked for.
+            let alive = age < STALE && heartbeat.source == self.settings.ends.source.to_string();
+            self.board.show_follower(&heartbeat, alive, filled);
             if self.pause(Some(poll)).await {
                 return Ok(None);
             }
@@ -152,7 +174,7 @@ impl Watcher<'_> {
 
     fn check_theirs(&self, dest: &Dest, heartbeat: &Heartbeat) -> Result<(), Failure> {
         let ours = self.settings.ends.source.to_string();
-        if heartbeat.source.is_empty() || heartbeat.source == ours {
+        if heartbeat.source.is_empty() || heartbeat.source == ours || self.rules.adopt {
             return Ok(());
         }
         Err(Failure::OtherSource { dest: dest.path().display().to_string(), theirs: heartbeat.source.clone(), ours })
@@ -165,7 +187,7 @@ impl Watcher<'_> {
             // A writer may be replacing it this very moment; its heartbeat tells the rest.
             let loaded = journal::load(dest.state()).ok().flatten();
             check_source(&dest, loaded.as_ref(), &ours, rules.adopt)?;
-            let complete = loaded.and_then(|loaded| loaded.manifest.complete);
+            let complete = loaded.filter(|loaded| loaded.source == ours).and_then(|loaded| loaded.manifest.complete);
             Ok(complete.is_some_and(|complete| complete.files > 0 || rules.policy.allow_empty))
         })
         .await
@@ -191,6 +213,7 @@ impl Watcher<'_> {
                         warn!(%error, event = "heartbeat_failed", "the heartbeat cannot be written");
                     }
                     waits = self.waits();
+                    self.passed.set(true);
                     let interval = self.settings.timing.interval.of(passed.pages);
                     shortened(interval).saturating_sub(begun.elapsed())
                 }
@@ -244,7 +267,7 @@ struct Scrubs {
     deep_every: Duration,
     next: Instant,
     next_deep: Instant,
-    light: Option<JoinHandle<(Findings, Option<BTreeSet<Box<str>>>)>>,
+    light: Option<JoinHandle<Result<(Findings, Option<BTreeSet<Box<str>>>), DestError>>>,
     deep: Option<JoinHandle<Findings>>,
     stop: Arc<AtomicBool>,
 }
@@ -284,8 +307,9 @@ impl Scrubs {
                         return Ok(());
                     }
                 }
-                Some((findings, unmanaged)) = ended(&mut self.light) => {
+                Some(looked) = ended(&mut self.light) => {
                     self.light = None;
+                    let (findings, unmanaged) = looked?;
                     writer.look_again();
                     if let Some(unmanaged) = unmanaged {
                         writer.unmanaged = unmanaged.into_iter().filter(|path| !writer.manifest().files.contains_key(path)).collect();
@@ -323,9 +347,11 @@ impl Scrubs {
             let (filter, status) = (writer.rules().filter.clone(), writer.status().clone());
             self.light = Some(tokio::spawn(async move {
                 blocking(&status, "scrub", move || {
+                    // The handles would lead to a directory that was moved away, where all is well.
+                    dest.check_in_place()?;
                     let findings = scrub::run(&dest, &picture, &stop);
                     // The writer takes out what it manages: its manifest may have changed by then.
-                    (findings, local::unmanaged(&dest, &filter, &Manifest::default()).ok())
+                    Ok((findings, local::unmanaged(&dest, &filter, &Manifest::default()).ok()))
                 })
                 .await
             }));

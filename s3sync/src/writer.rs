@@ -1,6 +1,5 @@
 //! The writer of one reign: everything it knows and holds between passes.
 
-use crate::burst::Ready;
 use crate::dest::{Dest, DestError};
 use crate::failure::Failure;
 use crate::filter::Filter;
@@ -10,11 +9,11 @@ use crate::lock::Lock;
 use crate::manifest::journal::{self, Journal, Loaded};
 use crate::manifest::{Change, Entry, Manifest};
 use crate::plan::Rejected;
-use crate::prepare::{Workshop, blocking};
+use crate::prepare::{Waiting, Workshop, blocking};
 use crate::progress::Progress;
 use crate::revision::Revision;
 use crate::setbacks::Setbacks;
-use crate::source::{Object, Source};
+use crate::source::Source;
 use crate::stage::Stage;
 use agent::status::Status;
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,22 +39,6 @@ pub struct Rules {
     pub obstruction_pause: Duration,
 }
 
-/// A file that waits for its burst, and the object it came from.
-#[derive(Clone, Debug)]
-pub(crate) struct Waiting {
-    pub(crate) object: Object,
-    pub(crate) result: Landed,
-}
-
-/// What preparing an object came to.
-#[derive(Clone, Debug)]
-pub(crate) enum Landed {
-    /// To be published.
-    Ready(Ready),
-    /// DEST has the bytes already.
-    Same(Entry),
-}
-
 /// The one writer of a DEST.
 #[derive(Debug)]
 pub struct Writer {
@@ -70,7 +53,10 @@ pub struct Writer {
     pub suspects: BTreeSet<Box<str>>,
     /// Files below DEST that are not managed, as of the last walk.
     pub unmanaged: BTreeSet<Box<str>>,
+    /// Fetched in this pass or one that was held back, to be published.
     pub(crate) waiting: BTreeMap<Box<str>, Waiting>,
+    /// Likewise, but DEST has the bytes already.
+    pub(crate) same: BTreeMap<Box<str>, Entry>,
     /// The deletes that wait for a person.
     pub held: Option<Held>,
     /// Keys that are not kept, as of the last plan.
@@ -113,6 +99,7 @@ impl Writer {
             suspects: opened.suspects,
             unmanaged: opened.unmanaged,
             waiting: BTreeMap::new(),
+            same: BTreeMap::new(),
             held: None,
             rejected: Vec::new(),
             blocked_directories: BTreeSet::new(),

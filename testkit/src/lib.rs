@@ -8,6 +8,7 @@
 //! | [`venv`] | Python environments with pinned packages, made once: moto, other people's S3 clients |
 //! | [`process`] | [`process::Process`]: a real program with a clean environment, its lines as they come |
 //! | [`fs`] | small and read-only mounts, and pictures of a tree |
+//! | [`fuse`] | a file system that stalls or refuses: [`fuse::Fuse`] |
 //! | [`http`] | one blocking HTTP request, to look at a server without any client's opinion |
 //!
 //! Everything listens on 127.0.0.1, picks its own port, and ends when its value is dropped. What
@@ -28,6 +29,7 @@
 
 pub mod cloudwatch;
 pub mod fs;
+pub mod fuse;
 pub mod http;
 pub mod moto;
 pub mod process;

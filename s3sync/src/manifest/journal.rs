@@ -6,7 +6,7 @@
 //! or new. A last line without its newline was never finished and is ignored.
 
 use super::line::Line;
-use super::{Change, Manifest};
+use super::{Change, Entry, Manifest};
 use crate::state::StateDir;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
@@ -142,10 +142,10 @@ impl Journal {
     }
 
     /// Writes what a burst is about to publish, durably, and returns the burst's number.
-    pub fn intend(&mut self, changes: &[Change]) -> io::Result<u64> {
+    pub fn intend<'a>(&mut self, files: impl Iterator<Item = (&'a str, &'a Entry)>) -> io::Result<u64> {
         self.bursts += 1;
         let burst = self.bursts;
-        self.write(changes.iter().map(|change| Line::of(change, Some(burst))))?;
+        self.write(files.map(|(path, entry)| Line::put(path, entry, Some(burst))))?;
         Ok(burst)
     }
 
@@ -166,16 +166,17 @@ impl Journal {
     }
 
     fn write<'a>(&mut self, lines: impl Iterator<Item = Line<'a>>) -> io::Result<()> {
-        let mut text = Vec::new();
+        let mut writer = BufWriter::with_capacity(64 << 10, &self.file);
         let mut count = 0;
         for line in lines {
-            write_line(&mut text, &line)?;
+            write_line(&mut writer, &line)?;
             count += 1;
         }
         if count == 0 {
             return Ok(());
         }
-        self.file.write_all(&text)?;
+        writer.flush()?;
+        drop(writer);
         self.file.sync_data()?;
         self.lines += count;
         Ok(())
@@ -190,7 +191,7 @@ fn write_line(writer: &mut impl Write, line: &Line<'_>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::{Complete, Entry, Local};
+    use crate::manifest::{Complete, Local};
 
     fn entry(byte: u8) -> Entry {
         Entry {
@@ -242,7 +243,7 @@ mod tests {
     fn an_intent_counts_only_once_it_is_committed() {
         let (_directory, state) = state();
         let mut journal = Journal::rewrite(&state, "s3://b/", &Manifest::default()).unwrap();
-        let burst = journal.intend(&[put("a", 1), put("b", 2)]).unwrap();
+        let burst = journal.intend([("a", &entry(1)), ("b", &entry(2))].into_iter()).unwrap();
         let open = reload(&state);
         assert_eq!((open.manifest.files.len(), open.pending.len(), open.clean), (0, 2, false));
         journal.commit(burst, &[Change::Remove("b".into())]).unwrap();

@@ -71,22 +71,29 @@ impl<'a> Line<'a> {
         }
     }
 
+    /// A file and its object.
+    pub(super) fn put(path: &'a str, entry: &'a Entry, intent: Option<u64>) -> Self {
+        Line {
+            intent,
+            file: Some(path.into()),
+            etag: Some((&*entry.etag).into()),
+            size: Some(entry.size),
+            modified: Some(entry.modified),
+            sha256: Some(hex(&entry.sha256).into()),
+            md5: entry.md5.then_some(true),
+            mtime: Some(entry.local.mtime),
+            inode: Some(entry.local.inode),
+            ..Line::default()
+        }
+    }
+
     pub(super) fn of(change: &'a Change, intent: Option<u64>) -> Self {
         let mut line = Line {
             intent,
             ..Line::default()
         };
         match change {
-            Change::Put(path, entry) => {
-                line.file = Some((&**path).into());
-                line.etag = Some((&*entry.etag).into());
-                line.size = Some(entry.size);
-                line.modified = Some(entry.modified);
-                line.sha256 = Some(hex(&entry.sha256).into());
-                line.md5 = entry.md5.then_some(true);
-                line.mtime = Some(entry.local.mtime);
-                line.inode = Some(entry.local.inode);
-            }
+            Change::Put(path, entry) => line = Line::put(path, entry, intent),
             Change::Remove(path) => line.removed = Some((&**path).into()),
             Change::MakeDirectory(path) => line.directory = Some((&**path).into()),
             Change::RemoveDirectory(path) => line.removed_directory = Some((&**path).into()),

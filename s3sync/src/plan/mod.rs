@@ -89,7 +89,8 @@ impl Plan {
 /// | in the listing | in the manifest | |
 /// |---|---|---|
 /// | yes | no | fetch: add; rejected when archived |
-/// | yes | same ETag, size, LastModified | unchanged; fetch: repair, when among `suspects` |
+/// | yes | any, among `suspects` | fetch: repair |
+/// | yes | same ETag, size, LastModified | unchanged |
 /// | yes | same ETag, an MD5, and size | confirm |
 /// | yes | otherwise | fetch: update; rejected when archived, the file stays |
 /// | as a file and as a directory of other keys | | the directory wins: one stray object must not cost a tree |
@@ -218,7 +219,9 @@ impl Plan {
         } else {
             let why = match entry {
                 None => Why::Add,
-                Some(_) if same => Why::Repair,
+                // A suspect is looked at, also where the object changed as well: perhaps to the bytes
+                // that the manifest has, and the file does not.
+                Some(_) if same || suspect => Why::Repair,
                 Some(_) => Why::Update,
             };
             self.fetch.push(Fetch { object: object.clone(), why });

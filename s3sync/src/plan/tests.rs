@@ -84,6 +84,16 @@ fn a_suspect_is_repaired_though_the_object_is_the_same() {
 }
 
 #[test]
+fn a_suspect_whose_object_was_written_again_is_repaired_too() {
+    let known = manifest(&[("a", 1)]);
+    let suspects = BTreeSet::from([Box::from("a")]);
+    let again = Object { etag: "another".into(), ..object("a", 1) };
+    let filter = Filter::new(&[], &[]).unwrap();
+    let plan = plan(&known, &listing(vec![again]), &filter, None, &suspects);
+    assert_eq!(kinds(&plan), [("a", Why::Repair)]);
+}
+
+#[test]
 fn a_path_that_other_keys_make_a_directory_is_no_file() {
     let plan = make(&Manifest::default(), vec![object("a", 1), object("a!", 1), object("a/b/c", 1), object("a/b", 2)]);
     assert_eq!(kinds(&plan), [("a!", Why::Add), ("a/b/c", Why::Add)]);

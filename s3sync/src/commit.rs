@@ -1,0 +1,282 @@
+//! The end of a pass: ask the gate, publish in one burst, remember.
+
+use crate::burst::{self, Burst, Done, Ready, Stop};
+use crate::dest::DestError;
+use crate::failure::Failure;
+use crate::gate::Decision;
+use crate::key;
+use crate::manifest::journal;
+use crate::manifest::{Change, Complete, Entry};
+use crate::pass::{Failures, Passed, now};
+use crate::plan::{Fetch, Plan};
+use crate::setbacks::How;
+use crate::source::{Listing, Object};
+use crate::writer::Writer;
+use agent::exit::Exit;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+
+impl Writer {
+    /// Publishes what was prepared for `plan`, unless it is held back.
+    pub(crate) async fn commit(&mut self, mut plan: Plan, mut listing: Listing, failures: Failures) -> Result<Passed, Failure> {
+        let pause = self.rules.obstruction_pause;
+        let failed: Vec<Fetch> = failures.values().map(|(fetch, _)| fetch.clone()).collect();
+        for (fetch, error) in failures.into_values() {
+            let exit = error.exit();
+            self.setbacks.note(&fetch.object, How::Failed, error.message, exit, now(), pause);
+        }
+        self.drop_stale(&plan.fetch).await;
+        let mut tally = self.tally(&plan);
+        if self.rules.hold_on_failure && self.setbacks.hold_back(&failed) {
+            self.rejected = self.rejected_of(plan.rejected);
+            return Ok(Passed { tally, pages: listing.pages, held_back: true, quiet: false });
+        }
+        let pages = listing.pages;
+        // From here on the files themselves are in memory, once as they wait and once as they are
+        // remembered; the lists that they came from need not be.
+        listing.objects = Vec::new();
+        let fetch = std::mem::take(&mut plan.fetch);
+        let mut ready: Vec<Ready> = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .map(|(path, file)| Ready { path, staged: file.staged, entry: file.entry, why: file.why })
+            .collect();
+        let arrivals: Vec<_> = ready.iter().map(|file| file.entry.sha256).collect();
+        let decision = self.decide(&plan, &listing, &arrivals);
+        drop(arrivals);
+        self.set_aside_what_held_deletes_block(&decision, &mut ready, &fetch);
+        let same = std::mem::take(&mut self.same);
+        for path in same.keys() {
+            self.suspects.remove(path);
+            self.setbacks.clear(path);
+            self.unmanaged.remove(path);
+        }
+        tally.unchanged += same.len() as u64;
+        let burst = self.burst(&plan, &decision, ready);
+        let done = self.publish(burst, same, &plan, decision.counted, &mut tally, &fetch).await?;
+        self.held = decision.held;
+        tally.deleted = done.removed;
+        tally.held_deletes = self.held.as_ref().map_or(0, |held| held.candidates.len() as u64);
+        self.forget_revision();
+        match done.stopped {
+            Some(Stop::Dethroned) => return Err(Failure::Dethroned),
+            Some(Stop::Dest(error)) => return Err(error.into()),
+            None => {}
+        }
+        self.rejected = self.rejected_of(plan.rejected);
+        Ok(Passed { tally, pages, held_back: false, quiet: false })
+    }
+
+    /// A file that would stand where a held delete has not made room waits for that delete.
+    fn set_aside_what_held_deletes_block(&mut self, decision: &Decision, ready: &mut Vec<Ready>, fetch: &[Fetch]) {
+        let Some(held) = &decision.held else { return };
+        let paths: BTreeSet<&str> = held.candidates.iter().map(|gone| &*gone.path).collect();
+        let blocked: Vec<Box<str>> = ready
+            .iter()
+            .filter(|file| {
+                let below = key::ancestors(&file.path).any(|above| paths.contains(above));
+                let above = format!("{}/", file.path);
+                below || paths.range(&*above..).next().is_some_and(|path| path.starts_with(&above))
+            })
+            .map(|file| file.path.clone())
+            .collect();
+        if blocked.is_empty() {
+            return;
+        }
+        let reason = format!("the held delete {} must make room first: approve it", held.id);
+        for path in &blocked {
+            self.note_obstructed(path, &reason, fetch);
+        }
+        ready.retain(|file| blocked.binary_search(&file.path).is_err());
+    }
+
+    fn note_obstructed(&mut self, path: &str, reason: &str, fetch: &[Fetch]) {
+        if let Ok(index) = fetch.binary_search_by(|fetch| fetch.path().cmp(path)) {
+            let object: &Object = &fetch[index].object;
+            self.setbacks.note(object, How::Obstructed, reason.to_string(), Exit::Done, now(), self.rules.obstruction_pause);
+        }
+    }
+
+    fn burst(&self, plan: &Plan, decision: &Decision, mut ready: Vec<Ready>) -> Burst {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos() as i64;
+        for file in &mut ready {
+            file.entry.local.mtime = next_mtime(now, file.entry.local.mtime);
+        }
+        let mut keep = self.manifest.directories.clone();
+        keep.extend(plan.make_directories.iter().cloned());
+        keep.retain(|path| !plan.drop_directories.contains(path));
+        Burst {
+            ready,
+            deletes: decision.go.clone(),
+            make_directories: plan.make_directories.clone(),
+            drop_directories: plan.drop_directories.clone(),
+            keep,
+        }
+    }
+
+    /// Writes the intents, runs the burst, writes what it did, and remembers it.
+    async fn publish(
+        &mut self,
+        burst: Burst,
+        same: BTreeMap<Box<str>, Entry>,
+        plan: &Plan,
+        counted: u64,
+        tally: &mut crate::report::Tally,
+        fetch: &[Fetch],
+    ) -> Result<Done, Failure> {
+        let mut journal = self.take_journal().await?;
+        self.bursting.store(true, Ordering::Release);
+        let (dest, stage, lock) = (Arc::clone(&self.shop.dest), Arc::clone(&self.shop.stage), Arc::clone(&self.lock));
+        let ran: std::io::Result<_> = self
+            .blocking("rename", move || {
+                let number = journal.intend(burst.ready.iter().map(|file| (&*file.path, &file.entry)))?;
+                let done = burst::run(&burst, &dest, &stage, &lock);
+                Ok((journal, number, burst, done))
+            })
+            .await;
+        let (mut journal, number, burst, done) = match ran {
+            Ok(ran) => ran,
+            Err(error) => return Err(self.give_up(error).await),
+        };
+        let (published, unpublished) = split(burst.ready, &done.published);
+        for (path, reason) in &done.obstructed {
+            self.note_obstructed(path, reason, fetch);
+            if burst.make_directories.contains(path) {
+                self.blocked_directories.insert(path.clone());
+            }
+        }
+        if !unpublished.is_empty() {
+            self.sweep().await;
+        }
+        let mut changes = self.undone(&unpublished);
+        changes.extend(self.others(&done, same, plan));
+        self.remember(published, &changes, tally);
+        changes.extend(self.closing(&done, plan, counted));
+        // Another's reign has a journal of its own; this one's would say what is no longer so.
+        if !matches!(done.stopped, Some(Stop::Dethroned)) {
+            let result: std::io::Result<_> = self
+                .blocking("write", move || {
+                    journal.commit(number, &changes)?;
+                    Ok(journal)
+                })
+                .await;
+            match result {
+                Ok(journal) => self.journal = Some(journal),
+                Err(error) => return Err(self.give_up(error).await),
+            }
+        }
+        self.bursting.store(false, Ordering::Release);
+        Ok(done)
+    }
+
+    /// The journal cannot be written: it is not known what it holds, so the next pass writes it anew,
+    /// and staging is emptied.
+    async fn give_up(&mut self, error: std::io::Error) -> Failure {
+        self.shop.look_first = true;
+        self.bursting.store(false, Ordering::Release);
+        self.sweep().await;
+        DestError::new("write", journal::NAME, error).into()
+    }
+
+    /// Empties staging; nothing waits there.
+    async fn sweep(&self) {
+        let stage = Arc::clone(&self.shop.stage);
+        // What cannot be removed now is swept when the next reign begins.
+        let _ = self.blocking("remove", move || stage.sweep()).await;
+    }
+
+    /// What takes back the intents that came to nothing.
+    fn undone(&self, unpublished: &[Ready]) -> Vec<Change> {
+        let undo = |file: &Ready| match self.manifest.files.get(&file.path) {
+            Some(entry) => Change::Put(file.path.clone(), entry.clone()),
+            None => Change::Remove(file.path.clone()),
+        };
+        unpublished.iter().map(undo).collect()
+    }
+
+    /// What changed beside the files that were published.
+    fn others(&self, done: &Done, same: BTreeMap<Box<str>, Entry>, plan: &Plan) -> Vec<Change> {
+        let mut changes: Vec<Change> = same.into_iter().map(|(path, entry)| Change::Put(path, entry)).collect();
+        changes.extend(plan.confirm.iter().filter_map(|object| {
+            let entry = self.manifest.files.get(&object.key)?;
+            Some(Change::Put(object.key.clone(), Entry { modified: object.modified, ..entry.clone() }))
+        }));
+        let managed = |path: &&Box<str>| self.manifest.files.contains_key(&**path);
+        changes.extend(done.deleted.iter().chain(&plan.forget).filter(managed).cloned().map(Change::Remove));
+        changes.extend(done.made.iter().cloned().map(Change::MakeDirectory));
+        if done.stopped.is_none() {
+            changes.extend(plan.drop_directories.iter().cloned().map(Change::RemoveDirectory));
+        }
+        changes
+    }
+
+    fn remember(&mut self, published: Vec<Ready>, changes: &[Change], tally: &mut crate::report::Tally) {
+        for file in published {
+            tally.published(file.why, file.entry.size);
+            self.setbacks.clear(&file.path);
+            self.suspects.remove(&file.path);
+            self.unmanaged.remove(&file.path);
+            self.manifest.apply(Change::Put(file.path, file.entry));
+        }
+        changes.iter().cloned().for_each(|change| self.manifest.apply(change));
+    }
+
+    /// What the next reign must know of this pass; applied, and returned for the journal.
+    fn closing(&mut self, done: &Done, plan: &Plan, counted: u64) -> Vec<Change> {
+        let files = self.manifest.files.len() as u64;
+        let mut changes = Vec::new();
+        let mut history = self.manifest.history.clone();
+        if history.note(now(), files, counted.min(done.removed)) {
+            changes.push(Change::History(history));
+        }
+        if done.stopped.is_none() && self.completes(plan) {
+            changes.push(Change::Complete(Complete { at: now(), files }));
+            if self.manifest.deep_scrubbed.is_none() {
+                // Everything was just read from S3; the first deep scrub is due an interval later,
+                // also where no process lives that long.
+                changes.push(Change::DeepScrubbed(now()));
+            }
+        }
+        changes.iter().cloned().for_each(|change| self.manifest.apply(change));
+        changes
+    }
+}
+
+fn split(ready: Vec<Ready>, published: &[usize]) -> (Vec<Ready>, Vec<Ready>) {
+    if published.len() == ready.len() {
+        return (ready, Vec::new());
+    }
+    let published: BTreeSet<usize> = published.iter().copied().collect();
+    let (yes, no): (Vec<_>, Vec<_>) = ready.into_iter().enumerate().partition(|(index, _)| published.contains(index));
+    let files = |list: Vec<(usize, Ready)>| list.into_iter().map(|(_, file)| file).collect();
+    (files(yes), files(no))
+}
+
+/// The time of a file that is published: now, or the second after the one it had. Python's cache
+/// compares whole seconds, and Airflow parses early only what is newer than its last look.
+pub(crate) fn next_mtime(now: i64, before: i64) -> i64 {
+    const SECOND: i64 = 1_000_000_000;
+    match before {
+        0 => now,
+        before => now.max((before.div_euclid(SECOND) + 1) * SECOND),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_published_file_is_always_a_second_newer_than_the_last() {
+        const S: i64 = 1_000_000_000;
+        for (now, before, expected) in [
+            (100 * S + 5, 0, 100 * S + 5),
+            (100 * S + 5, 90 * S, 100 * S + 5),
+            (100 * S + 5, 100 * S + 3, 101 * S),
+            (100 * S + 5, 103 * S + 7, 104 * S),
+        ] {
+            assert_eq!(next_mtime(now, before), expected);
+        }
+    }
+}
