@@ -147,7 +147,7 @@ def change_rows(changes: Changes) -> list[list[str]]:
          f"{changes.cpu * 1000:.1f} ms CPU in {changes.polls:g} polls, the last of which found nothing "
          f"new; {changes.cpu_beyond_polls * 1000:.1f} ms beyond that of as many unchanged polls"],
         ["its requests", requests(changes.requests)],
-        ["its time from upload to disk", f"{changes.latency:.2f} s"],
+        ["its time from upload, right after a poll, to disk", f"{changes.latency:.2f} s"],
     ]
 
 

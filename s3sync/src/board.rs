@@ -106,7 +106,7 @@ impl Board {
         if well {
             info!(revision, files = writer.manifest().files.len(), event = "all_is_well", "DEST is equal to the source");
         }
-        self.show_writer(writer, tally.listed, &revision);
+        self.show_writer(writer, tally.listed, Some(&revision));
         let complete = writer.is_filled();
         let filled = self.with(|inner| {
             let filled = inner.heartbeat.complete != complete;
@@ -121,7 +121,7 @@ impl Board {
     }
 
     /// Shows the reign's state as it is known before its first pass.
-    pub fn show_writer(&self, writer: &mut Writer, listed: u64, revision: &str) {
+    pub fn show_writer(&self, writer: &Writer, listed: u64, revision: Option<&str>) {
         let held = writer.held.as_ref().map(|held| json!({"id": held.id, "count": held.candidates.len(), "why": held.why}));
         let detail = json!({
             "role": "writer",

@@ -10,7 +10,7 @@ use crate::lock::Lock;
 use crate::manifest::Entry;
 use crate::plan::Why;
 use crate::stage::{Stage, Staged};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 /// Renames between two looks at the epoch: a fraction of a second on EFS.
@@ -49,8 +49,8 @@ pub struct Burst {
 /// What it did.
 #[derive(Debug, Default)]
 pub struct Done {
-    /// Published, by index into [`Burst::ready`].
-    pub published: Vec<usize>,
+    /// Published, by index into [`Burst::ready`], with the time of change that the rename gave.
+    pub published: BTreeMap<usize, i64>,
     /// Not published or deleted, and why; a path may be tried again later.
     pub obstructed: Vec<(Box<str>, String)>,
     /// Paths that are gone, also those that were gone before.
@@ -131,7 +131,9 @@ fn publish(burst: &Burst, dest: &Dest, stage: &Stage, lock: &Lock, done: &mut Do
         let results = in_parallel(items, |ready| stage.publish(&ready.staged, dest, &ready.path));
         for (index, result) in results.into_iter().enumerate() {
             match result {
-                Ok(()) => done.published.push(batch * BATCH + index),
+                Ok(ctime) => {
+                    done.published.insert(batch * BATCH + index, ctime);
+                }
                 Err(error) => note(done, &items[index].path, "publish", error)?,
             }
         }

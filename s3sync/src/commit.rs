@@ -243,14 +243,18 @@ impl Writer {
     }
 }
 
-fn split(ready: Vec<Ready>, published: &[usize]) -> (Vec<Ready>, Vec<Ready>) {
-    if published.len() == ready.len() {
-        return (ready, Vec::new());
+fn split(ready: Vec<Ready>, published: &BTreeMap<usize, i64>) -> (Vec<Ready>, Vec<Ready>) {
+    let (mut yes, mut no) = (Vec::with_capacity(published.len()), Vec::new());
+    for (index, mut file) in ready.into_iter().enumerate() {
+        match published.get(&index) {
+            Some(ctime) => {
+                file.entry.local.ctime = *ctime;
+                yes.push(file);
+            }
+            None => no.push(file),
+        }
     }
-    let published: BTreeSet<usize> = published.iter().copied().collect();
-    let (yes, no): (Vec<_>, Vec<_>) = ready.into_iter().enumerate().partition(|(index, _)| published.contains(index));
-    let files = |list: Vec<(usize, Ready)>| list.into_iter().map(|(_, file)| file).collect();
-    (files(yes), files(no))
+    (yes, no)
 }
 
 /// The time of a file that is published: now, or the second after the one it had. Python's cache

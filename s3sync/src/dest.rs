@@ -76,6 +76,8 @@ pub struct Found {
     pub mtime: i64,
     /// Inode number.
     pub inode: u64,
+    /// When the inode last changed, nanoseconds since 1970.
+    pub ctime: i64,
 }
 
 impl Found {
@@ -85,6 +87,7 @@ impl Found {
             size: stat.st_size as u64,
             mtime: stat.st_mtime * 1_000_000_000 + stat.st_mtime_nsec as i64,
             inode: stat.st_ino,
+            ctime: stat.st_ctime * 1_000_000_000 + stat.st_ctime_nsec as i64,
         }
     }
 

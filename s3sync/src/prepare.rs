@@ -236,7 +236,7 @@ fn look_at(dest: &Dest, path: &str, size: u64) -> io::Result<Option<Looked>> {
 }
 
 fn local_of(found: Found) -> Local {
-    Local { mtime: found.mtime, inode: found.inode }
+    Local { mtime: found.mtime, inode: found.inode, ctime: found.ctime }
 }
 
 fn entry_of(object: &Object, sha256: Hash, md5: bool, found: Found) -> Entry {
@@ -257,7 +257,8 @@ fn entry_of_staged(object: &Object, staged: &Staged, mtime: i64) -> Entry {
         modified: object.modified,
         sha256: staged.sha256,
         md5: staged.md5,
-        local: Local { mtime, inode: staged.inode },
+        // The rename is still to come, and sets another.
+        local: Local { mtime, inode: staged.inode, ctime: 0 },
     }
 }
 

@@ -45,6 +45,8 @@ pub fn picture(manifest: &Manifest, deep: bool) -> Vec<Seen> {
 pub struct Findings {
     /// Files that are not as they were published, with what the manifest had of them.
     pub drifted: Vec<(Box<str>, Local)>,
+    /// Files whose time of change was not known and is now.
+    pub learned: Vec<(Box<str>, Local)>,
     /// Files that could not be looked at.
     pub errors: Vec<String>,
     /// Whether it came to its end.
@@ -52,8 +54,14 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// The files that are still as the manifest has them, and so really drifted.
-    pub fn suspects(self, manifest: &Manifest) -> BTreeSet<Box<str>> {
+    /// The files that are still as the manifest has them, and so really drifted; it learns the times
+    /// that it did not know.
+    pub fn suspects(self, manifest: &mut Manifest) -> BTreeSet<Box<str>> {
+        for (path, local) in self.learned {
+            if let Some(entry) = manifest.files.get_mut(&path).filter(|entry| entry.local.matches(local)) {
+                entry.local = local;
+            }
+        }
         let drifted = self.drifted.into_iter();
         drifted
             .filter(|(path, local)| manifest.files.get(path).is_some_and(|entry| entry.local == *local))
@@ -72,8 +80,9 @@ pub fn run(dest: &Dest, seen: &[Seen], stop: &Arc<AtomicBool>) -> Findings {
             return findings;
         }
         match look(dest, seen, &mut read) {
-            Ok(true) => {}
-            Ok(false) => findings.drifted.push((seen.path.clone(), seen.local)),
+            Ok(Look::Fine) => {}
+            Ok(Look::Learned(ctime)) => findings.learned.push((seen.path.clone(), Local { ctime, ..seen.local })),
+            Ok(Look::Drifted) => findings.drifted.push((seen.path.clone(), seen.local)),
             Err(error) if dest::is_absent(&error) => findings.drifted.push((seen.path.clone(), seen.local)),
             Err(error) => findings.errors.push(format!("{}: {}", seen.path, dest::cause(&error))),
         }
@@ -83,16 +92,24 @@ pub fn run(dest: &Dest, seen: &[Seen], stop: &Arc<AtomicBool>) -> Findings {
     findings
 }
 
-fn look(dest: &Dest, seen: &Seen, read: &mut u64) -> io::Result<bool> {
-    let Some(found) = dest.find(&seen.path)? else { return Ok(false) };
-    let now = Local { mtime: found.mtime, inode: found.inode };
-    if !found.kind.is_file() || found.size != seen.size || now != seen.local {
-        return Ok(false);
+enum Look {
+    Fine,
+    Drifted,
+    /// Fine, and this is the time that was not known.
+    Learned(i64),
+}
+
+fn look(dest: &Dest, seen: &Seen, read: &mut u64) -> io::Result<Look> {
+    let Some(found) = dest.find(&seen.path)? else { return Ok(Look::Drifted) };
+    let now = Local { mtime: found.mtime, inode: found.inode, ctime: found.ctime };
+    if !found.kind.is_file() || found.size != seen.size || !seen.local.matches(now) {
+        return Ok(Look::Drifted);
     }
-    let Some(expected) = seen.sha256 else { return Ok(true) };
+    let fine = if seen.local.ctime == 0 { Look::Learned(found.ctime) } else { Look::Fine };
+    let Some(expected) = seen.sha256 else { return Ok(fine) };
     let mut digest = Sha256::new();
     *read += dest::read_all(dest.open_file(&seen.path)?, |bytes| digest.update(bytes))?;
-    Ok(Hash::from(digest.finalize()) == expected)
+    Ok(if Hash::from(digest.finalize()) == expected { fine } else { Look::Drifted })
 }
 
 /// Waits until reading so much is within the rate.
@@ -123,14 +140,14 @@ mod tests {
                 modified: 0,
                 sha256: Sha256::digest(text).into(),
                 md5: false,
-                local: Local { mtime: found.mtime, inode: found.inode },
+                local: Local { mtime: found.mtime, inode: found.inode, ctime: found.ctime },
             };
             manifest.files.insert(Box::from(*path), entry);
         }
         (directory, dest, manifest)
     }
 
-    fn drifted(dest: &Dest, manifest: &Manifest, deep: bool) -> Vec<String> {
+    fn drifted(dest: &Dest, manifest: &mut Manifest, deep: bool) -> Vec<String> {
         let findings = run(dest, &picture(manifest, deep), &Arc::default());
         assert!(findings.complete);
         findings.suspects(manifest).iter().map(ToString::to_string).collect()
@@ -143,15 +160,20 @@ mod tests {
     }
 
     #[test]
-    fn a_light_scrub_sees_what_changed_but_a_hidden_change() {
-        let (directory, dest, manifest) = world(&[("a", "1"), ("b", "2"), ("c", "3"), ("d", "4"), ("e", "5")]);
+    fn a_light_scrub_sees_what_changed_even_with_the_old_mtime() {
+        let (directory, dest, mut manifest) = world(&[("a", "1"), ("b", "2"), ("c", "3"), ("d", "4"), ("e", "5")]);
         std::fs::write(directory.path().join("a"), "longer").unwrap();
         std::fs::remove_file(directory.path().join("b")).unwrap();
         std::fs::remove_file(directory.path().join("c")).unwrap();
         std::fs::create_dir(directory.path().join("c")).unwrap();
         damage_keeping_the_time(&directory.path().join("d"), "X");
-        assert_eq!(drifted(&dest, &manifest, false), ["a", "b", "c"]);
-        assert_eq!(drifted(&dest, &manifest, true), ["a", "b", "c", "d"]);
+        assert_eq!(drifted(&dest, &mut manifest, false), ["a", "b", "c", "d"]);
+        // What was published by an earlier process has no known time of change.
+        manifest.files.values_mut().for_each(|entry| entry.local.ctime = 0);
+        assert_eq!(drifted(&dest, &mut manifest, true), ["a", "b", "c", "d"]);
+        assert_eq!(drifted(&dest, &mut manifest, false), ["a", "b", "c"]);
+        damage_keeping_the_time(&directory.path().join("e"), "Y");
+        assert_eq!(drifted(&dest, &mut manifest, false), ["a", "b", "c", "e"], "the scrub before learned its time");
     }
 
     #[test]
@@ -161,6 +183,6 @@ mod tests {
         std::fs::write(directory.path().join("a"), "new version").unwrap();
         let findings = run(&dest, &picture, &Arc::default());
         manifest.files.get_mut("a").unwrap().local.mtime += 1;
-        assert!(findings.suspects(&manifest).is_empty());
+        assert!(findings.suspects(&mut manifest).is_empty());
     }
 }

@@ -97,8 +97,9 @@ impl Stage {
         Ok(rustix::fs::utimensat(&self.handle, &*part(staged.number), &dest::times(mtime), flags)?)
     }
 
-    /// Renames a staged file over `path`, whose directories are made.
-    pub fn publish(&self, staged: &Staged, dest: &Dest, path: &str) -> io::Result<()> {
+    /// Renames a staged file over `path`, whose directories are made. Returns its new time of change,
+    /// 0 if that cannot be told.
+    pub fn publish(&self, staged: &Staged, dest: &Dest, path: &str) -> io::Result<i64> {
         let (directory, leaf) = dest.parent_of(path, true)?;
         if staged.locked {
             let mode = Mode::from_raw_mode(self.file_mode);
@@ -110,10 +111,12 @@ impl Stage {
                 if !dest.remove_directory(path)? {
                     return Err(Errno::ISDIR.into());
                 }
-                Ok(rustix::fs::renameat(&self.handle, &*part(staged.number), &directory, leaf)?)
+                rustix::fs::renameat(&self.handle, &*part(staged.number), &directory, leaf)?;
             }
-            other => Ok(other?),
+            other => other?,
         }
+        let stat = rustix::fs::statat(&directory, leaf, AtFlags::SYMLINK_NOFOLLOW);
+        Ok(stat.map_or(0, |stat| stat.st_ctime * 1_000_000_000 + stat.st_ctime_nsec as i64))
     }
 
     /// Takes the file at `path` out of DEST; returns whether there was one. A directory is left, and

@@ -196,8 +196,9 @@ impl Watcher<'_> {
     /// Passes and scrubs, until DEST fails or another takes over.
     async fn reign(&self, writer: &mut Writer) -> Failure {
         name_unmanaged(writer);
-        let revision = writer.revision().to_string();
-        self.board.show_writer(writer, 0, &revision);
+        // Before a first complete pass DEST has no revision that means anything.
+        let revision = writer.manifest().complete.is_some().then(|| writer.revision().to_string());
+        self.board.show_writer(writer, 0, revision.as_deref());
         let mut waits = self.waits();
         let mut scrubs = Scrubs::new(self.settings, writer);
         let mut pages = None;
@@ -384,7 +385,7 @@ fn take(writer: &mut Writer, findings: Findings, kind: &'static str) -> bool {
     if let Some(first) = findings.errors.first() {
         warn!(first, count = findings.errors.len(), kind, event = "scrub_errors", "files could not be looked at");
     }
-    let suspects = findings.suspects(writer.manifest());
+    let suspects = writer.take_findings(findings);
     if let Some(first) = suspects.first() {
         warn!(first = &**first, count = suspects.len(), kind, event = "drifted", "local files are not as they were published");
     }

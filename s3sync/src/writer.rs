@@ -115,6 +115,11 @@ impl Writer {
         &self.manifest
     }
 
+    /// Takes in what a scrub found; returns the files that drifted.
+    pub fn take_findings(&mut self, findings: crate::scrub::Findings) -> BTreeSet<Box<str>> {
+        findings.suspects(&mut self.manifest)
+    }
+
     /// The lock of this reign.
     pub fn lock(&self) -> &Arc<Lock> {
         &self.lock

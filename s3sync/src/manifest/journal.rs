@@ -200,7 +200,7 @@ mod tests {
             modified: 1_700_000_000_000,
             sha256: [byte; 32],
             md5: true,
-            local: Local { mtime: 1_700_000_000_123_456_789, inode: 42 },
+            local: Local { mtime: 1_700_000_000_123_456_789, inode: 42, ctime: 7 },
         }
     }
 

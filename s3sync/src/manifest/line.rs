@@ -38,6 +38,8 @@ pub(super) struct Line<'a> {
     mtime: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     inode: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ctime: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none", borrow)]
     removed: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none", borrow)]
@@ -83,6 +85,7 @@ impl<'a> Line<'a> {
             md5: entry.md5.then_some(true),
             mtime: Some(entry.local.mtime),
             inode: Some(entry.local.inode),
+            ctime: (entry.local.ctime != 0).then_some(entry.local.ctime),
             ..Line::default()
         }
     }
@@ -119,6 +122,7 @@ impl<'a> Line<'a> {
                 local: Local {
                     mtime: self.mtime?,
                     inode: self.inode?,
+                    ctime: self.ctime.unwrap_or(0),
                 },
             };
             return Some(Change::Put(path.into(), entry));

@@ -17,6 +17,17 @@ pub struct Local {
     pub mtime: i64,
     /// The inode number; a rename keeps it.
     pub inode: u64,
+    /// When the inode last changed, nanoseconds since 1970: it tells an edit that set the old mtime
+    /// again. A rename sets it, so it is known only after the burst; 0 is not known.
+    pub ctime: i64,
+}
+
+impl Local {
+    /// Whether a file that has `now` is the one that was published.
+    pub fn matches(self, now: Local) -> bool {
+        let times = self.ctime == 0 || now.ctime == 0 || self.ctime == now.ctime;
+        (self.mtime, self.inode) == (now.mtime, now.inode) && times
+    }
 }
 
 /// One managed file and the object it came from.

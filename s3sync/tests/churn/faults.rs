@@ -62,18 +62,21 @@ pub(crate) fn hangs(fault: &Fault) -> bool {
     matches!(fault, Fault::Hang | Fault::HangAfter(_))
 }
 
-/// One to three faults at once, each at a share of the requests of one kind.
+/// One to three faults at once, each at a share of the requests of one kind, and always some bytes
+/// that lie: without those, a client that checks nothing would get through most mixes.
 fn some_rules(random: &mut Rng) -> Vec<Rule> {
-    let count = random.usize(1..=3);
-    let rule = |_| {
+    let mut rules = Vec::new();
+    for _ in 0..random.usize(1..=3) {
         let operation = OPERATIONS[random.usize(0..OPERATIONS.len())];
         let faults = faults(operation);
         let fault = faults[random.usize(0..faults.len())].clone();
         // What hangs, hangs for long: more often, and nothing else would be tried any more.
         let most = if hangs(&fault) { 0.02 } else { 0.6 };
-        Rule::new(fault).on(operation).probability(random.f64() * most)
-    };
-    (0..count).map(rule).collect()
+        rules.push(Rule::new(fault).on(operation).probability(random.f64() * most));
+    }
+    let lie = Fault::FlipByte(random.usize(..));
+    rules.push(Rule::new(lie).on(Operation::Get).probability(0.2));
+    rules
 }
 
 /// Some faults for a while, then nobody there for a moment, then none; `look` now and then.

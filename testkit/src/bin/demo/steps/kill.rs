@@ -1,5 +1,6 @@
 //! `kill -9` in the middle of a burst of changes, and the restart.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
@@ -133,11 +134,7 @@ fn whole(world: &World, number: usize) -> anyhow::Result<usize> {
 fn nothing_staged(world: &mut World, narrator: &Narrator) -> anyhow::Result<()> {
     let staging = world.dest.join(".s3sync/staging");
     world.until("an empty staging directory", Instant::now(), |_| {
-        let left = match std::fs::read_dir(&staging) {
-            Ok(entries) => entries.count(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
-            Err(error) => return Err(error.into()),
-        };
+        let left = files_below(&staging)?;
         Ok(if left == 0 {
             Ok(())
         } else {
@@ -145,6 +142,24 @@ fn nothing_staged(world: &mut World, narrator: &Narrator) -> anyhow::Result<()> 
         })
     })?;
     narrator.holds("nothing that the killed processes had staged is left")
+}
+
+/// The running writer has a directory of its own there; what counts is what lies in it.
+fn files_below(directory: &Path) -> anyhow::Result<usize> {
+    let mut files = 0;
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(error.into()),
+    };
+    for entry in entries {
+        let entry = entry?;
+        files += match entry.file_type()?.is_dir() {
+            true => files_below(&entry.path())?,
+            false => 1,
+        };
+    }
+    Ok(files)
 }
 
 /// The generated files of a round; each round's have sizes of their own.
