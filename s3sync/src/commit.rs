@@ -20,7 +20,7 @@ use std::time::SystemTime;
 
 impl Writer {
     /// Publishes what was prepared for `plan`, unless it is held back.
-    pub(crate) async fn commit(&mut self, mut plan: Plan, mut listing: Listing, failures: Failures) -> Result<Passed, Failure> {
+    pub(crate) async fn commit(&mut self, mut plan: Plan, listing: Listing, failures: Failures) -> Result<Passed, Failure> {
         let pause = self.rules.obstruction_pause;
         let failed: Vec<Fetch> = failures.values().map(|(fetch, _)| fetch.clone()).collect();
         for (fetch, error) in failures.into_values() {
@@ -34,9 +34,6 @@ impl Writer {
             return Ok(Passed { tally, pages: listing.pages, held_back: true, quiet: false });
         }
         let pages = listing.pages;
-        // From here on the files themselves are in memory, once as they wait and once as they are
-        // remembered; the lists that they came from need not be.
-        listing.objects = Vec::new();
         let fetch = std::mem::take(&mut plan.fetch);
         let mut ready: Vec<Ready> = std::mem::take(&mut self.waiting)
             .into_iter()
@@ -45,6 +42,11 @@ impl Writer {
         let arrivals: Vec<_> = ready.iter().map(|file| file.entry.sha256).collect();
         let decision = self.decide(&plan, &listing, &arrivals);
         drop(arrivals);
+        let before = self.held.as_ref();
+        if before.is_some_and(|before| decision.held.as_ref().is_none_or(|held| held.id != before.id)) {
+            // What waited for those deletes to make room is worth another try, and not only after a scrub.
+            self.setbacks.look_again();
+        }
         self.set_aside_what_held_deletes_block(&decision, &mut ready, &fetch);
         let same = std::mem::take(&mut self.same);
         for path in same.keys() {

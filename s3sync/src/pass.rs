@@ -7,9 +7,11 @@ use crate::manifest::{Change, Complete, Entry};
 use crate::plan::{self, Fetch, Plan, Rejected};
 use crate::prepare::{Job, Outcome, Waiting};
 use crate::report::Tally;
+use crate::revision::Hash;
 use crate::setbacks::How;
 use crate::source::{Kind, Listing, SourceError};
 use crate::writer::Writer;
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -46,6 +48,8 @@ impl Writer {
         if self.is_quiet(&plan, &listing) {
             return self.end_quietly(plan, &listing).await;
         }
+        // What is to be fetched is in the plan; of the rest one number is enough to compare with.
+        let mut print = take_fingerprint(&mut listing);
         let begun = Instant::now();
         let mut failures = Failures::new();
         let mut wait = settle;
@@ -60,11 +64,11 @@ impl Writer {
                 break;
             }
             wait = settle.max(MOVED_WAIT);
-            let again = self.shop.source.list().await?;
-            listed(&again);
-            let same = again.objects == listing.objects;
-            listing = again;
+            listing = self.shop.source.list().await?;
+            listed(&listing);
             plan = self.plan(&listing);
+            let before = std::mem::replace(&mut print, take_fingerprint(&mut listing));
+            let same = print == before;
             if same && !moved {
                 break;
             }
@@ -207,7 +211,7 @@ impl Writer {
         .await;
     }
 
-    pub(crate) fn decide(&self, plan: &Plan, listing: &Listing, arrivals: &[crate::revision::Hash]) -> Decision {
+    pub(crate) fn decide(&self, plan: &Plan, listing: &Listing, arrivals: &[Hash]) -> Decision {
         let approvals: Vec<(String, i64)> =
             listing.approvals.iter().map(|approval| (approval.id.clone(), approval.modified)).collect();
         let question = Question {
@@ -241,6 +245,20 @@ impl Writer {
         all.dedup();
         all
     }
+}
+
+/// Takes the objects out of a listing, and leaves a hash that tells it from every other.
+fn take_fingerprint(listing: &mut Listing) -> Hash {
+    let mut digest = Sha256::new();
+    for object in std::mem::take(&mut listing.objects) {
+        digest.update(&*object.key);
+        digest.update([0]);
+        digest.update(&*object.etag);
+        digest.update([0, u8::from(object.archived)]);
+        digest.update(object.size.to_le_bytes());
+        digest.update(object.modified.to_le_bytes());
+    }
+    digest.finalize().into()
 }
 
 /// Milliseconds since 1970.

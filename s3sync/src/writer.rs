@@ -4,6 +4,7 @@ use crate::dest::{Dest, DestError};
 use crate::failure::Failure;
 use crate::filter::Filter;
 use crate::gate::{Held, Policy};
+use crate::key;
 use crate::local;
 use crate::lock::Lock;
 use crate::manifest::journal::{self, Journal, Loaded};
@@ -288,7 +289,19 @@ pub(crate) fn recover(dest: &Dest, loaded: Loaded, suspects: &mut BTreeSet<Box<s
             manifest.files.insert(path, entry);
         } else if known.is_some_and(|known| !is(known)) {
             suspects.insert(path);
+        } else if found.is_none() {
+            remove_empty_above(dest, &path, &manifest.directories);
         }
     }
     manifest
+}
+
+/// Directories that were made for a file which was not renamed into them any more: empty ones below a
+/// path would stand in the way of a file there for ever.
+fn remove_empty_above(dest: &Dest, path: &str, keep: &BTreeSet<Box<str>>) {
+    for directory in key::ancestors(path) {
+        if keep.contains(directory) || !dest.remove_directory(directory).is_ok_and(|gone| gone) {
+            break;
+        }
+    }
 }

@@ -90,6 +90,8 @@ fn an_emptied_prefix_is_held_and_log_status_report_and_plan_show_one_id() {
     assert_eq!(text.code, 1);
     assert!(text.stdout.contains(&id) && text.stdout.contains("s3sync approve"), "{}", text.stdout);
 
+    // The runs of once left one.
+    std::fs::remove_file(bench.status_file()).unwrap();
     let process = bench.watch(&[]);
     assert_eq!(until_held(&bench), id);
     bench.after_listings(3);

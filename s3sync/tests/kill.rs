@@ -50,6 +50,22 @@ fn a_kill_at_any_instant_leaves_whole_files_and_the_next_pass_converges() {
     assert!(cut.iter().all(|cut| *cut >= kills / 50), "too few kills were in a burst: {cut:?} of {kills}");
 }
 
+/// A kill between making the directories of a file and renaming it into them.
+#[test]
+fn empty_directories_of_a_killed_burst_are_in_no_files_way() {
+    let bench = Bench::with(&[("a.py", "x = 1\n"), ("b/c/d.sql", "select 1\n")]);
+    bench.once(0, ARGUMENTS);
+    let journal = bench.state().join("manifest.jsonl");
+    let text = std::fs::read_to_string(&journal).unwrap();
+    let known = text.lines().find(|line| line.contains("d.sql\"")).unwrap();
+    let intent = known.replace("b/c/d.sql", "job/deep/d.sql").replace("{\"file\"", "{\"intent\":1,\"file\"");
+    std::fs::write(&journal, format!("{text}{intent}\n")).unwrap();
+    std::fs::create_dir_all(bench.at("job/deep")).unwrap();
+    assert_eq!(open_intents(&bench), 1);
+    bench.put("job", "now a file\n");
+    converges(&bench);
+}
+
 #[derive(Clone, Copy)]
 enum Command {
     Once,

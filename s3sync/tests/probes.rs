@@ -17,20 +17,21 @@ fn at(time: SystemTime) -> PutOptions {
 }
 
 fn local_time(path: &Path) -> SystemTime {
-    std::fs::metadata(path).unwrap().modified().unwrap()
+    let data = std::fs::metadata(path).expect("a file");
+    data.modified().expect("a time")
 }
 
 /// Other bytes of the same size, with the time that the file had.
 fn corrupt_keeping_the_time(path: &Path) {
     let before = local_time(path);
-    let size = std::fs::metadata(path).unwrap().len();
-    std::fs::write(path, "X".repeat(size as usize)).unwrap();
+    let size = std::fs::metadata(path).expect("a local file").len();
+    std::fs::write(path, "X".repeat(size as usize)).expect("a local file");
     std::fs::File::options()
         .write(true)
         .open(path)
-        .unwrap()
+        .expect("a local file")
         .set_modified(before)
-        .unwrap();
+        .expect("a local file");
 }
 
 fn takes_in_the_edit(options: PutOptions) {
@@ -81,7 +82,7 @@ fn a_same_size_edit_of_a_multipart_object_is_taken_in() {
         let then = SystemTime::now() - Duration::from_secs(60);
         let options = || PutOptions {
             parts: Some(vec![4_000, 4_000]),
-            checksum: checksum.clone(),
+            checksum,
             ..at(then)
         };
         bench

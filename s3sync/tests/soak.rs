@@ -44,7 +44,9 @@ fn memory_descriptors_and_threads_stay_flat_and_a_signal_ends_it_cleanly() {
     });
     assert_eq!(staged(&bench), Vec::<String>::new());
     println!("{} files read", reader.reads);
-    flat(&samples, "resident KiB", 4 << 10, |usage| usage.resident >> 10);
+    // A short run still warms up.
+    let slack = if seconds < 300 { 8 << 10 } else { 2 << 10 };
+    flat(&samples, "resident KiB", slack, |usage| usage.resident >> 10);
     flat(&samples, "descriptors", 8, |usage| usage.descriptors as u64);
     flat(&samples, "threads", 4, |usage| usage.threads as u64);
     bench.s3.faults().clear();
@@ -52,7 +54,7 @@ fn memory_descriptors_and_threads_stay_flat_and_a_signal_ends_it_cleanly() {
     is_equal(&bench);
 }
 
-/// Compares the medians of the first and the last third: at most a tenth more, and `slack`.
+/// Compares the medians of the first and the last third: at most a twentieth more, and `slack`.
 fn flat(samples: &[Usage], what: &str, slack: u64, of: impl Fn(&Usage) -> u64) {
     let median = |samples: &[Usage]| {
         let mut values: Vec<u64> = samples.iter().map(&of).collect();
@@ -63,5 +65,5 @@ fn flat(samples: &[Usage], what: &str, slack: u64, of: impl Fn(&Usage) -> u64) {
     assert!(third > 0, "only {} samples", samples.len());
     let (first, last) = (median(&samples[..third]), median(&samples[samples.len() - third..]));
     println!("{what}: {first} in the first third, {last} in the last, of {} samples", samples.len());
-    assert!(last <= first + first / 10 + slack, "{what} grew from {first} to {last}");
+    assert!(last <= first + first / 20 + slack, "{what} grew from {first} to {last}");
 }

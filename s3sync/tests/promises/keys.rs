@@ -15,9 +15,9 @@ fn world(bench: &Bench) -> Picture {
 fn with_world() -> Bench {
     let bench = Bench::new();
     let outside = bench.outside.path();
-    std::fs::create_dir_all(outside.join("world/inner")).unwrap();
+    std::fs::create_dir_all(outside.join("world/inner")).expect("a world beside DEST");
     for name in ["world/a.py", "world/b.py", "world/inner/c.py", "esc.py"] {
-        std::fs::write(outside.join(name), "the world").unwrap();
+        std::fs::write(outside.join(name), "the world").expect("a world beside DEST");
     }
     bench
 }
@@ -280,7 +280,7 @@ fn generated(count: usize) -> BTreeSet<String> {
             .collect();
         let end = if random.u8(..8) == 0 { "/" } else { "" };
         let path = chosen.join("/") + end;
-        if key(&path).len() <= 1_024 && path != "" {
+        if key(&path).len() <= 1_024 && !path.is_empty() {
             keys.insert(path);
         }
     }

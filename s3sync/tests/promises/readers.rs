@@ -33,7 +33,7 @@ fn zip(bench: &Bench) -> Vec<u8> {
         "import sys, zipfile; z = zipfile.ZipFile(sys.argv[1], 'w'); z.writestr('dag.py', 'x = 1\\n' * 9999); z.close()",
         &[&path],
     );
-    std::fs::read(path).unwrap()
+    std::fs::read(path).expect("the zip")
 }
 
 /// As Airflow asks, by another user than root.

@@ -7,13 +7,13 @@ use testkit::process::Program;
 use testkit::s3::PutOptions;
 
 fn mtime(bench: &Bench, path: &str) -> i64 {
-    std::fs::metadata(bench.at(path)).unwrap().mtime()
+    std::fs::metadata(bench.at(path)).expect("a time").mtime()
 }
 
 fn now() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .unwrap()
+        .expect("a time")
         .as_secs() as i64
 }
 
