@@ -43,7 +43,10 @@ struct Inner {
 impl Board {
     /// A board for one source.
     pub fn new(status: Status, metrics: Metrics, source: &str) -> Self {
-        let heartbeat = Heartbeat { source: source.to_string(), ..Heartbeat::default() };
+        let heartbeat = Heartbeat {
+            source: source.to_string(),
+            ..Heartbeat::default()
+        };
         let inner = Inner {
             figures: Figures::default(),
             listed: None,
@@ -53,7 +56,11 @@ impl Board {
             rejected: Vec::new(),
             well: Instant::now(),
         };
-        Board { status, metrics, inner: Arc::new(Mutex::new(inner)) }
+        Board {
+            status,
+            metrics,
+            inner: Arc::new(Mutex::new(inner)),
+        }
     }
 
     fn with<R>(&self, change: impl FnOnce(&mut Inner) -> R) -> R {
@@ -71,18 +78,32 @@ impl Board {
         let tally = &passed.tally;
         if tally.changed() > 0 {
             info!(
-                revision, listed = tally.listed, added = tally.added, updated = tally.updated, deleted = tally.deleted,
-                repaired = tally.repaired, held_deletes = tally.held_deletes, bytes = tally.bytes, seconds,
-                event = "pass", "DEST changed"
+                revision,
+                listed = tally.listed,
+                added = tally.added,
+                updated = tally.updated,
+                deleted = tally.deleted,
+                repaired = tally.repaired,
+                held_deletes = tally.held_deletes,
+                bytes = tally.bytes,
+                seconds,
+                event = "pass",
+                "DEST changed"
             );
         }
         self.log_held(writer);
         self.log_rejected(writer);
-        let failed: Vec<String> = writer.failed().map(|(key, setback)| format!("{}: {}", printable(key), setback.reason)).collect();
+        let failed: Vec<String> = writer
+            .failed()
+            .map(|(key, setback)| format!("{}: {}", printable(key), setback.reason))
+            .collect();
         let trouble = match failed.first() {
             None => None,
             Some(first) if passed.held_back => Some(format!("the set is held back: {first}")),
-            Some(first) => Some(format!("{} objects cannot be kept, the rest goes on: {first}", failed.len())),
+            Some(first) => Some(format!(
+                "{} objects cannot be kept, the rest goes on: {first}",
+                failed.len()
+            )),
         };
         self.trouble(trouble.as_deref());
         let impaired = trouble.is_some() || writer.held.is_some();
@@ -104,7 +125,12 @@ impl Board {
             (due, tally.changed() > 0 || before != after)
         });
         if well {
-            info!(revision, files = writer.manifest().files.len(), event = "all_is_well", "DEST is equal to the source");
+            info!(
+                revision,
+                files = writer.manifest().files.len(),
+                event = "all_is_well",
+                "DEST is equal to the source"
+            );
         }
         self.show_writer(writer, tally.listed, Some(&revision));
         let complete = writer.is_filled();
@@ -122,7 +148,10 @@ impl Board {
 
     /// Shows the reign's state as it is known before its first pass.
     pub fn show_writer(&self, writer: &Writer, listed: u64, revision: Option<&str>) {
-        let held = writer.held.as_ref().map(|held| json!({"id": held.id, "count": held.candidates.len(), "why": held.why}));
+        let held = writer
+            .held
+            .as_ref()
+            .map(|held| json!({"id": held.id, "count": held.candidates.len(), "why": held.why}));
         let detail = json!({
             "role": "writer",
             "source": writer.source_name,
@@ -177,13 +206,19 @@ impl Board {
     pub fn trouble(&self, reason: Option<&str>) {
         let before = self.with(|inner| {
             let before = inner.trouble.clone();
-            let since = before.as_ref().map_or_else(Instant::now, |(_, since)| *since);
+            let since = before
+                .as_ref()
+                .map_or_else(Instant::now, |(_, since)| *since);
             inner.trouble = reason.map(|reason| (reason.to_string(), since));
             before
         });
         match (&before, reason) {
             (None, Some(reason)) => warn!(reason, event = "trouble", "syncing is impaired"),
-            (Some((old, _)), Some(reason)) if old != reason => warn!(reason, event = "trouble_changed", "syncing is still impaired"),
+            (Some((old, _)), Some(reason)) if old != reason => warn!(
+                reason,
+                event = "trouble_changed",
+                "syncing is still impaired"
+            ),
             (Some((_, since)), None) => {
                 let seconds = since.elapsed().as_secs();
                 info!(seconds, event = "trouble_ended", "syncing goes on");
@@ -201,19 +236,35 @@ impl Board {
         let before = self.with(|inner| std::mem::replace(&mut inner.held, held.clone()));
         match &writer.held {
             Some(now) if before.as_ref() != Some(&now.id) => {
-                let approve = format!("s3sync approve {} {}", writer.source_name.trim_end_matches('/'), now.id);
+                let approve = format!(
+                    "s3sync approve {} {}",
+                    writer.source_name.trim_end_matches('/'),
+                    now.id
+                );
                 error!(
-                    id = now.id, count = now.candidates.len(), why = now.why, approve, event = "deletes_held",
+                    id = now.id,
+                    count = now.candidates.len(),
+                    why = now.why,
+                    approve,
+                    event = "deletes_held",
                     "deletes are held until they are approved or undone"
                 );
             }
-            None if before.is_some() => info!(id = before, event = "deletes_released", "deletes are held no more"),
+            None if before.is_some() => info!(
+                id = before,
+                event = "deletes_released",
+                "deletes are held no more"
+            ),
             _ => {}
         }
     }
 
     fn log_rejected(&self, writer: &Writer) {
-        let keys: Vec<String> = writer.rejected.iter().map(|rejected| rejected.key.clone()).collect();
+        let keys: Vec<String> = writer
+            .rejected
+            .iter()
+            .map(|rejected| rejected.key.clone())
+            .collect();
         let before = self.with(|inner| std::mem::replace(&mut inner.rejected, keys.clone()));
         if before == keys {
             return;
@@ -222,9 +273,18 @@ impl Board {
             info!(event = "keys_rejected_ended", "every key is kept again");
         }
         const SHOWN: usize = 10;
-        let new = writer.rejected.iter().filter(|rejected| !before.contains(&rejected.key));
+        let new = writer
+            .rejected
+            .iter()
+            .filter(|rejected| !before.contains(&rejected.key));
         for rejected in new.take(SHOWN) {
-            warn!(key = printable(&rejected.key), reason = rejected.reason, rejected = keys.len(), event = "key_rejected", "a key is not kept");
+            warn!(
+                key = printable(&rejected.key),
+                reason = rejected.reason,
+                rejected = keys.len(),
+                event = "key_rejected",
+                "a key is not kept"
+            );
         }
     }
 
@@ -247,7 +307,10 @@ impl Board {
 
     /// Writes a heartbeat. Returns false when another reigns.
     pub async fn beat(&self, lock: &Arc<Lock>, ended: bool) -> std::io::Result<bool> {
-        let heartbeat = self.with(|inner| Heartbeat { ended, ..inner.heartbeat.clone() });
+        let heartbeat = self.with(|inner| Heartbeat {
+            ended,
+            ..inner.heartbeat.clone()
+        });
         let lock = Arc::clone(lock);
         blocking(&self.status, "heartbeat", move || lock.beat(&heartbeat)).await
     }
@@ -262,7 +325,9 @@ impl Board {
                 Ok(true) => {}
                 // The next burst will find the same, and say so.
                 Ok(false) => return,
-                Err(error) => warn!(%error, event = "heartbeat_failed", "the heartbeat cannot be written"),
+                Err(error) => {
+                    warn!(%error, event = "heartbeat_failed", "the heartbeat cannot be written")
+                }
             }
         }
     }

@@ -83,10 +83,18 @@ pub fn run(burst: &Burst, dest: &Dest, stage: &Stage, lock: &Lock) -> Done {
     done
 }
 
-fn steps(burst: &Burst, dest: &Dest, stage: &Stage, lock: &Lock, done: &mut Done) -> Result<(), Stop> {
+fn steps(
+    burst: &Burst,
+    dest: &Dest,
+    stage: &Stage,
+    lock: &Lock,
+    done: &mut Done,
+) -> Result<(), Stop> {
     dest.forget_all_handles();
     dest.check_in_place().map_err(Stop::Dest)?;
-    let touched = in_parallel(&burst.ready, |ready| stage.touch(&ready.staged, ready.entry.local.mtime));
+    let touched = in_parallel(&burst.ready, |ready| {
+        stage.touch(&ready.staged, ready.entry.local.mtime)
+    });
     for (ready, touched) in burst.ready.iter().zip(touched) {
         touched.map_err(|error| Stop::Dest(DestError::new("touch", &*ready.path, error)))?;
     }
@@ -108,12 +116,19 @@ fn split_obstructing(burst: &Burst) -> (Vec<&Candidate>, Vec<&Candidate>) {
     if burst.deletes.is_empty() {
         return Default::default();
     }
-    let paths = || burst.ready.iter().map(|ready| &*ready.path).chain(burst.make_directories.iter().map(|path| &**path));
+    let paths = || {
+        burst
+            .ready
+            .iter()
+            .map(|ready| &*ready.path)
+            .chain(burst.make_directories.iter().map(|path| &**path))
+    };
     let mut places: BTreeSet<&str> = paths().flat_map(key::ancestors).collect();
     places.extend(burst.make_directories.iter().map(|path| &**path));
     let files: BTreeSet<&str> = burst.ready.iter().map(|ready| &*ready.path).collect();
     burst.deletes.iter().partition(|gone| {
-        places.contains(&*gone.path) || key::ancestors(&gone.path).any(|above| files.contains(above))
+        places.contains(&*gone.path)
+            || key::ancestors(&gone.path).any(|above| files.contains(above))
     })
 }
 
@@ -125,10 +140,18 @@ fn reign(lock: &Lock) -> Result<(), Stop> {
     }
 }
 
-fn publish(burst: &Burst, dest: &Dest, stage: &Stage, lock: &Lock, done: &mut Done) -> Result<(), Stop> {
+fn publish(
+    burst: &Burst,
+    dest: &Dest,
+    stage: &Stage,
+    lock: &Lock,
+    done: &mut Done,
+) -> Result<(), Stop> {
     for (batch, items) in burst.ready.chunks(BATCH).enumerate() {
         reign(lock)?;
-        let results = in_parallel(items, |ready| stage.publish(&ready.staged, dest, &ready.path));
+        let results = in_parallel(items, |ready| {
+            stage.publish(&ready.staged, dest, &ready.path)
+        });
         for (index, result) in results.into_iter().enumerate() {
             match result {
                 Ok(ctime) => {
@@ -141,7 +164,14 @@ fn publish(burst: &Burst, dest: &Dest, stage: &Stage, lock: &Lock, done: &mut Do
     Ok(())
 }
 
-fn delete(candidates: &[&Candidate], keep: &BTreeSet<Box<str>>, dest: &Dest, stage: &Stage, lock: &Lock, done: &mut Done) -> Result<(), Stop> {
+fn delete(
+    candidates: &[&Candidate],
+    keep: &BTreeSet<Box<str>>,
+    dest: &Dest,
+    stage: &Stage,
+    lock: &Lock,
+    done: &mut Done,
+) -> Result<(), Stop> {
     for items in candidates.chunks(BATCH) {
         reign(lock)?;
         let results = in_parallel(items, |gone| stage.retire(dest, &gone.path));
@@ -154,7 +184,10 @@ fn delete(candidates: &[&Candidate], keep: &BTreeSet<Box<str>>, dest: &Dest, sta
                 Err(error) => note(done, &gone.path, "delete", error)?,
             }
         }
-        let emptied: BTreeSet<&str> = items.iter().filter_map(|gone| key::parent(&gone.path)).collect();
+        let emptied: BTreeSet<&str> = items
+            .iter()
+            .filter_map(|gone| key::parent(&gone.path))
+            .collect();
         for directory in emptied {
             remove_upwards(dest, directory, keep, done)?;
         }
@@ -169,7 +202,12 @@ fn prune(burst: &Burst, dest: &Dest, done: &mut Done) -> Result<(), Stop> {
     Ok(())
 }
 
-fn remove_upwards(dest: &Dest, directory: &str, keep: &BTreeSet<Box<str>>, done: &mut Done) -> Result<(), Stop> {
+fn remove_upwards(
+    dest: &Dest,
+    directory: &str,
+    keep: &BTreeSet<Box<str>>,
+    done: &mut Done,
+) -> Result<(), Stop> {
     for path in std::iter::once(directory).chain(key::ancestors(directory)) {
         if keep.contains(path) {
             break;
@@ -209,6 +247,8 @@ fn in_parallel<T: Sync, R: Send>(items: &[T], act: impl Fn(&T) -> R + Sync) -> V
             .map(|items| scope.spawn(move || items.iter().map(act).collect::<Vec<R>>()))
             .collect();
         let joined = threads.into_iter().map(|thread| thread.join());
-        joined.flat_map(|results| results.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        joined
+            .flat_map(|results| results.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
     })
 }

@@ -20,30 +20,57 @@ use std::time::SystemTime;
 
 impl Writer {
     /// Publishes what was prepared for `plan`, unless it is held back.
-    pub(crate) async fn commit(&mut self, mut plan: Plan, listing: Listing, failures: Failures) -> Result<Passed, Failure> {
+    pub(crate) async fn commit(
+        &mut self,
+        mut plan: Plan,
+        listing: Listing,
+        failures: Failures,
+    ) -> Result<Passed, Failure> {
         let pause = self.rules.obstruction_pause;
         let failed: Vec<Fetch> = failures.values().map(|(fetch, _)| fetch.clone()).collect();
         for (fetch, error) in failures.into_values() {
             let exit = error.exit();
-            self.setbacks.note(&fetch.object, How::Failed, error.message, exit, now(), pause);
+            self.setbacks.note(
+                &fetch.object,
+                How::Failed,
+                error.message,
+                exit,
+                now(),
+                pause,
+            );
         }
         self.drop_stale(&plan.fetch).await;
         let mut tally = self.tally(&plan);
         if self.rules.hold_on_failure && self.setbacks.hold_back(&failed) {
             self.rejected = self.rejected_of(plan.rejected);
-            return Ok(Passed { tally, pages: listing.pages, held_back: true, quiet: false });
+            return Ok(Passed {
+                tally,
+                pages: listing.pages,
+                held_back: true,
+                quiet: false,
+            });
         }
         let pages = listing.pages;
         let fetch = std::mem::take(&mut plan.fetch);
         let mut ready: Vec<Ready> = std::mem::take(&mut self.waiting)
             .into_iter()
-            .map(|(path, file)| Ready { path, staged: file.staged, entry: file.entry, why: file.why })
+            .map(|(path, file)| Ready {
+                path,
+                staged: file.staged,
+                entry: file.entry,
+                why: file.why,
+            })
             .collect();
         let arrivals: Vec<_> = ready.iter().map(|file| file.entry.sha256).collect();
         let decision = self.decide(&plan, &listing, &arrivals);
         drop(arrivals);
         let before = self.held.as_ref();
-        if before.is_some_and(|before| decision.held.as_ref().is_none_or(|held| held.id != before.id)) {
+        if before.is_some_and(|before| {
+            decision
+                .held
+                .as_ref()
+                .is_none_or(|held| held.id != before.id)
+        }) {
             // What waited for those deletes to make room is worth another try, and not only after a scrub.
             self.setbacks.look_again();
         }
@@ -56,10 +83,15 @@ impl Writer {
         }
         tally.unchanged += same.len() as u64;
         let burst = self.burst(&plan, &decision, ready);
-        let done = self.publish(burst, same, &plan, decision.counted, &mut tally, &fetch).await?;
+        let done = self
+            .publish(burst, same, &plan, decision.counted, &mut tally, &fetch)
+            .await?;
         self.held = decision.held;
         tally.deleted = done.removed;
-        tally.held_deletes = self.held.as_ref().map_or(0, |held| held.candidates.len() as u64);
+        tally.held_deletes = self
+            .held
+            .as_ref()
+            .map_or(0, |held| held.candidates.len() as u64);
         self.forget_revision();
         match done.stopped {
             Some(Stop::Dethroned) => return Err(Failure::Dethroned),
@@ -67,11 +99,21 @@ impl Writer {
             None => {}
         }
         self.rejected = self.rejected_of(plan.rejected);
-        Ok(Passed { tally, pages, held_back: false, quiet: false })
+        Ok(Passed {
+            tally,
+            pages,
+            held_back: false,
+            quiet: false,
+        })
     }
 
     /// A file that would stand where a held delete has not made room waits for that delete.
-    fn set_aside_what_held_deletes_block(&mut self, decision: &Decision, ready: &mut Vec<Ready>, fetch: &[Fetch]) {
+    fn set_aside_what_held_deletes_block(
+        &mut self,
+        decision: &Decision,
+        ready: &mut Vec<Ready>,
+        fetch: &[Fetch],
+    ) {
         let Some(held) = &decision.held else { return };
         let paths: BTreeSet<&str> = held.candidates.iter().map(|gone| &*gone.path).collect();
         let blocked: Vec<Box<str>> = ready
@@ -79,14 +121,21 @@ impl Writer {
             .filter(|file| {
                 let below = key::ancestors(&file.path).any(|above| paths.contains(above));
                 let above = format!("{}/", file.path);
-                below || paths.range(&*above..).next().is_some_and(|path| path.starts_with(&above))
+                below
+                    || paths
+                        .range(&*above..)
+                        .next()
+                        .is_some_and(|path| path.starts_with(&above))
             })
             .map(|file| file.path.clone())
             .collect();
         if blocked.is_empty() {
             return;
         }
-        let reason = format!("the held delete {} must make room first: approve it", held.id);
+        let reason = format!(
+            "the held delete {} must make room first: approve it",
+            held.id
+        );
         for path in &blocked {
             self.note_obstructed(path, &reason, fetch);
         }
@@ -96,12 +145,22 @@ impl Writer {
     fn note_obstructed(&mut self, path: &str, reason: &str, fetch: &[Fetch]) {
         if let Ok(index) = fetch.binary_search_by(|fetch| fetch.path().cmp(path)) {
             let object: &Object = &fetch[index].object;
-            self.setbacks.note(object, How::Obstructed, reason.to_string(), Exit::Done, now(), self.rules.obstruction_pause);
+            self.setbacks.note(
+                object,
+                How::Obstructed,
+                reason.to_string(),
+                Exit::Done,
+                now(),
+                self.rules.obstruction_pause,
+            );
         }
     }
 
     fn burst(&self, plan: &Plan, decision: &Decision, mut ready: Vec<Ready>) -> Burst {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos() as i64;
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_nanos() as i64;
         for file in &mut ready {
             file.entry.local.mtime = next_mtime(now, file.entry.local.mtime);
         }
@@ -129,10 +188,15 @@ impl Writer {
     ) -> Result<Done, Failure> {
         let mut journal = self.take_journal().await?;
         self.bursting.store(true, Ordering::Release);
-        let (dest, stage, lock) = (Arc::clone(&self.shop.dest), Arc::clone(&self.shop.stage), Arc::clone(&self.lock));
+        let (dest, stage, lock) = (
+            Arc::clone(&self.shop.dest),
+            Arc::clone(&self.shop.stage),
+            Arc::clone(&self.lock),
+        );
         let ran: std::io::Result<_> = self
             .blocking("rename", move || {
-                let number = journal.intend(burst.ready.iter().map(|file| (&*file.path, &file.entry)))?;
+                let number =
+                    journal.intend(burst.ready.iter().map(|file| (&*file.path, &file.entry)))?;
                 let done = burst::run(&burst, &dest, &stage, &lock);
                 Ok((journal, number, burst, done))
             })
@@ -199,21 +263,41 @@ impl Writer {
 
     /// What changed beside the files that were published.
     fn others(&self, done: &Done, same: BTreeMap<Box<str>, Entry>, plan: &Plan) -> Vec<Change> {
-        let mut changes: Vec<Change> = same.into_iter().map(|(path, entry)| Change::Put(path, entry)).collect();
+        let mut changes: Vec<Change> = same
+            .into_iter()
+            .map(|(path, entry)| Change::Put(path, entry))
+            .collect();
         changes.extend(plan.confirm.iter().filter_map(|object| {
             let entry = self.manifest.files.get(&object.key)?;
-            Some(Change::Put(object.key.clone(), Entry { modified: object.modified, ..entry.clone() }))
+            Some(Change::Put(
+                object.key.clone(),
+                Entry {
+                    modified: object.modified,
+                    ..entry.clone()
+                },
+            ))
         }));
-        let managed = |path: &&Box<str>| self.manifest.files.contains_key(&**path);
-        changes.extend(done.deleted.iter().chain(&plan.forget).filter(managed).cloned().map(Change::Remove));
+        let gone = done.deleted.iter().chain(&plan.forget);
+        let managed = gone.filter(|path| self.manifest.files.contains_key(*path));
+        changes.extend(managed.cloned().map(Change::Remove));
         changes.extend(done.made.iter().cloned().map(Change::MakeDirectory));
         if done.stopped.is_none() {
-            changes.extend(plan.drop_directories.iter().cloned().map(Change::RemoveDirectory));
+            changes.extend(
+                plan.drop_directories
+                    .iter()
+                    .cloned()
+                    .map(Change::RemoveDirectory),
+            );
         }
         changes
     }
 
-    fn remember(&mut self, published: Vec<Ready>, changes: &[Change], tally: &mut crate::report::Tally) {
+    fn remember(
+        &mut self,
+        published: Vec<Ready>,
+        changes: &[Change],
+        tally: &mut crate::report::Tally,
+    ) {
         for file in published {
             tally.published(file.why, file.entry.size);
             self.setbacks.clear(&file.path);
@@ -221,7 +305,10 @@ impl Writer {
             self.unmanaged.remove(&file.path);
             self.manifest.apply(Change::Put(file.path, file.entry));
         }
-        changes.iter().cloned().for_each(|change| self.manifest.apply(change));
+        changes
+            .iter()
+            .cloned()
+            .for_each(|change| self.manifest.apply(change));
     }
 
     /// What the next reign must know of this pass; applied, and returned for the journal.
@@ -240,7 +327,10 @@ impl Writer {
                 changes.push(Change::DeepScrubbed(now()));
             }
         }
-        changes.iter().cloned().for_each(|change| self.manifest.apply(change));
+        changes
+            .iter()
+            .cloned()
+            .for_each(|change| self.manifest.apply(change));
         changes
     }
 }

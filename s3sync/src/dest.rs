@@ -35,12 +35,19 @@ pub struct DestError {
 impl DestError {
     /// `doing` to `path` failed with `error`.
     pub fn new(doing: &'static str, path: impl Into<String>, error: impl Into<io::Error>) -> Self {
-        DestError { doing, path: path.into(), error: error.into() }
+        DestError {
+            doing,
+            path: path.into(),
+            error: error.into(),
+        }
     }
 
     /// Whether the file system has no room: waiting or a person may help, another file will not.
     pub fn is_full(&self) -> bool {
-        matches!(self.error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        matches!(
+            self.error.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        )
     }
 }
 
@@ -56,9 +63,15 @@ impl std::error::Error for DestError {}
 /// A system error, and what to do about it.
 pub fn cause(error: &io::Error) -> String {
     let advice = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some room or raise the quota",
-        io::ErrorKind::ReadOnlyFilesystem => "mount it writable for this container (readOnly: false)",
-        io::ErrorKind::PermissionDenied => "let this user write there (EFS access point, owner, mode)",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "free some room or raise the quota"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "mount it writable for this container (readOnly: false)"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "let this user write there (EFS access point, owner, mode)"
+        }
         io::ErrorKind::StaleNetworkFileHandle => "the file system was replaced: start again",
         _ => return error.to_string(),
     };
@@ -127,16 +140,22 @@ impl Dest {
         refuse_link(path).map_err(|error| fail("use", error))?;
         make_all(path, modes).map_err(|error| fail("make", error))?;
         let root = open_directory(path).map_err(|error| fail("open", error))?;
-        rustix::fs::accessat(&root, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)
-            .or_else(ignore_unknown_flag)
-            .map_err(|error| fail("write to", error.into()))?;
+        rustix::fs::accessat(
+            &root,
+            ".",
+            Access::WRITE_OK | Access::EXEC_OK,
+            AtFlags::EACCESS,
+        )
+        .or_else(ignore_unknown_flag)
+        .map_err(|error| fail("write to", error.into()))?;
         let state_path = state.map_or_else(|| path.join(STATE), Path::to_path_buf);
         let shown = state_path.display().to_string();
         let fail = |doing, error: io::Error| DestError::new(doing, shown.clone(), error);
         refuse_link(&state_path).map_err(|error| fail("use", error))?;
         make_all(&state_path, modes).map_err(|error| fail("make", error))?;
         let dest = Dest::assemble(path, &state_path, root, modes)?;
-        dest.write_airflowignore().map_err(|error| fail("write .airflowignore in", error))?;
+        dest.write_airflowignore()
+            .map_err(|error| fail("write .airflowignore in", error))?;
         Ok(dest)
     }
 
@@ -150,13 +169,25 @@ impl Dest {
         };
         let state_path = state.map_or_else(|| path.join(STATE), Path::to_path_buf);
         let has_state = state_path.is_dir();
-        let handle_path = if has_state { state_path } else { path.to_path_buf() };
-        let modes = Modes { file: 0o664, directory: 0o775 };
+        let handle_path = if has_state {
+            state_path
+        } else {
+            path.to_path_buf()
+        };
+        let modes = Modes {
+            file: 0o664,
+            directory: 0o775,
+        };
         let dest = Dest::assemble(path, &handle_path, root, modes)?;
         Ok(Some(Dest { has_state, ..dest }))
     }
 
-    fn assemble(path: &Path, state_path: &Path, root: OwnedFd, modes: Modes) -> Result<Self, DestError> {
+    fn assemble(
+        path: &Path,
+        state_path: &Path,
+        root: OwnedFd,
+        modes: Modes,
+    ) -> Result<Self, DestError> {
         let shown = state_path.display().to_string();
         let fail = |error: io::Error| DestError::new("open", shown.clone(), error);
         let state = StateDir::at(state_path).map_err(fail)?;
@@ -210,7 +241,9 @@ impl Dest {
         refuse_link(&self.path).map_err(fail)?;
         let stat = rustix::fs::lstat(&self.path).map_err(|error| fail(error.into()))?;
         if (stat.st_dev, stat.st_ino) != self.identity {
-            return Err(fail(io::Error::other("another directory stands in its place")));
+            return Err(fail(io::Error::other(
+                "another directory stands in its place",
+            )));
         }
         Ok(())
     }
@@ -258,7 +291,11 @@ impl Dest {
     }
 
     /// The open directory that holds `path`, made if `create`, and the last part of `path`.
-    pub fn parent_of<'a>(&self, path: &'a str, create: bool) -> io::Result<(Arc<OwnedFd>, &'a str)> {
+    pub fn parent_of<'a>(
+        &self,
+        path: &'a str,
+        create: bool,
+    ) -> io::Result<(Arc<OwnedFd>, &'a str)> {
         match key::parent(path) {
             Some(parent) => Ok((self.directory(parent, create)?, &path[parent.len() + 1..])),
             None => Ok((Arc::clone(&self.root), path)),
@@ -266,7 +303,12 @@ impl Dest {
     }
 
     fn directory(&self, path: &str, create: bool) -> io::Result<Arc<OwnedFd>> {
-        let known = self.handles.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned();
+        let known = self
+            .handles
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(path)
+            .cloned();
         if let Some(handle) = known {
             return Ok(handle);
         }
@@ -293,7 +335,10 @@ impl Dest {
 
     /// Forgets every open directory: before each burst, as others may have moved them.
     pub fn forget_all_handles(&self) {
-        self.handles.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.handles
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     fn forget_handles(&self, path: &str) {
@@ -312,14 +357,19 @@ impl Dest {
 
 /// Whether an error says that a path is not there, a part of it being absent, a file, or a link.
 pub fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) || is_link(error)
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    ) || is_link(error)
 }
 
 /// Whether something stands in the way of a path: a file or link above it, a directory at it.
 pub fn is_obstruction(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory | io::ErrorKind::DirectoryNotEmpty
+        io::ErrorKind::NotADirectory
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::DirectoryNotEmpty
     ) || is_link(error)
 }
 
@@ -350,14 +400,17 @@ pub fn times(mtime: i64) -> Timestamps {
         tv_sec: mtime.div_euclid(1_000_000_000),
         tv_nsec: mtime.rem_euclid(1_000_000_000) as _,
     };
-    Timestamps { last_access: time, last_modification: time }
+    Timestamps {
+        last_access: time,
+        last_modification: time,
+    }
 }
 
 fn refuse_link(path: &Path) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
-        Ok(data) if data.file_type().is_symlink() => {
-            Err(io::Error::other("it is a symbolic link; name the directory that it leads to"))
-        }
+        Ok(data) if data.file_type().is_symlink() => Err(io::Error::other(
+            "it is a symbolic link; name the directory that it leads to",
+        )),
         Ok(data) if !data.is_dir() => Err(io::Error::other("it is no directory")),
         _ => Ok(()),
     }
@@ -368,7 +421,10 @@ fn make_all(path: &Path, modes: Modes) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    std::fs::DirBuilder::new().recursive(true).mode(modes.directory).create(path)
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(modes.directory)
+        .create(path)
 }
 
 fn open_directory(path: &Path) -> io::Result<OwnedFd> {
@@ -386,5 +442,8 @@ fn ignore_unknown_flag(error: Errno) -> Result<(), Errno> {
 
 fn below(directory: &Path, path: &Path) -> Option<String> {
     let (directory, path) = (directory.canonicalize().ok()?, path.canonicalize().ok()?);
-    path.strip_prefix(directory).ok()?.to_str().map(ToString::to_string)
+    path.strip_prefix(directory)
+        .ok()?
+        .to_str()
+        .map(ToString::to_string)
 }

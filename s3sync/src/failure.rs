@@ -54,7 +54,9 @@ impl fmt::Display for Failure {
                 formatter,
                 "{dest} is kept equal to {theirs}, not to {ours}: correct the source, choose another directory, or take it over with --adopt"
             ),
-            Failure::Dethroned => formatter.write_str("another s3sync took over this directory; this one publishes nothing more"),
+            Failure::Dethroned => formatter.write_str(
+                "another s3sync took over this directory; this one publishes nothing more",
+            ),
         }
     }
 }

@@ -138,8 +138,9 @@ fn patterns(texts: &[String]) -> Result<Vec<Pattern>, String> {
     texts
         .iter()
         .map(|text| {
-            Pattern::from_bytes(text.as_bytes())
-                .ok_or_else(|| format!("{text:?} is no pattern: give one as in .gitignore, like *.md or docs/"))
+            Pattern::from_bytes(text.as_bytes()).ok_or_else(|| {
+                format!("{text:?} is no pattern: give one as in .gitignore, like *.md or docs/")
+            })
         })
         .collect()
 }
@@ -189,8 +190,20 @@ mod tests {
     fn a_remembered_directory_changes_nothing() {
         let filter = filter(&[], &["skip/", "*.tmp"]);
         let mut matcher = filter.matcher();
-        for path in ["a.py", "a/b.py", "a/skip/c.py", "a/skip/d.py", "a/t.tmp", "skip/x", "z"] {
-            assert_eq!(matcher.admits(path, false), filter.admits(path, false), "{path}");
+        for path in [
+            "a.py",
+            "a/b.py",
+            "a/skip/c.py",
+            "a/skip/d.py",
+            "a/t.tmp",
+            "skip/x",
+            "z",
+        ] {
+            assert_eq!(
+                matcher.admits(path, false),
+                filter.admits(path, false),
+                "{path}"
+            );
         }
     }
 

@@ -52,7 +52,8 @@ impl FromStr for Limit {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let refusal = || format!("{text:?} is neither a count nor a share: give one like 20 or 50%");
+        let refusal =
+            || format!("{text:?} is neither a count nor a share: give one like 20 or 50%");
         match text.strip_suffix('%') {
             Some(share) => match share.trim().parse() {
                 Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(Limit::Share(percent)),
@@ -198,26 +199,52 @@ pub fn decide(policy: Policy, history: &History, question: &Question<'_>) -> Dec
     let (moves, rest) = split_moves(question);
     let count = rest.len() as u64;
     if count == 0 {
-        return Decision { go: moves, ..Decision::default() };
+        return Decision {
+            go: moves,
+            ..Decision::default()
+        };
     }
     let empty = question.wanted == 0;
     let most = history.most_managed(question.now).max(question.managed);
     let limit = policy.limit.files(most);
     let spent = history.spent(question.now);
-    let within = if empty { policy.allow_empty } else { spent + count <= limit };
+    let within = if empty {
+        policy.allow_empty
+    } else {
+        spent + count <= limit
+    };
     if within {
-        return Decision { go: all(moves, rest), counted: count, held: None };
+        return Decision {
+            go: all(moves, rest),
+            counted: count,
+            held: None,
+        };
     }
     let id = identify(question.source, &rest);
     if approved(question, &id) {
-        return Decision { go: all(moves, rest), counted: 0, held: None };
+        return Decision {
+            go: all(moves, rest),
+            counted: 0,
+            held: None,
+        };
     }
     let why = if empty {
         "the listing has no file left".to_string()
     } else {
-        format!("{count} deletes and {spent} within the last hour are more than {limit} ({} of {most} files)", policy.limit)
+        format!(
+            "{count} deletes and {spent} within the last hour are more than {limit} ({} of {most} files)",
+            policy.limit
+        )
     };
-    Decision { go: moves, counted: 0, held: Some(Held { id, why, candidates: rest }) }
+    Decision {
+        go: moves,
+        counted: 0,
+        held: Some(Held {
+            id,
+            why,
+            candidates: rest,
+        }),
+    }
 }
 
 fn split_moves(question: &Question<'_>) -> (Vec<Candidate>, Vec<Candidate>) {
@@ -228,7 +255,10 @@ fn split_moves(question: &Question<'_>) -> (Vec<Candidate>, Vec<Candidate>) {
     let mut candidates = question.candidates.to_vec();
     candidates.sort();
     candidates.into_iter().partition(|candidate| {
-        let left = candidate.content.as_ref().and_then(|hash| arrivals.get_mut(hash));
+        let left = candidate
+            .content
+            .as_ref()
+            .and_then(|hash| arrivals.get_mut(hash));
         left.is_some_and(|left| {
             let moved = *left > 0;
             *left = left.saturating_sub(1);

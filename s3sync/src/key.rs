@@ -94,7 +94,9 @@ pub fn name<'a>(key: &'a str, state: Option<&str>) -> Result<Name<'a>, Reason> {
             _ => {}
         }
     }
-    if state.is_some_and(|state| is_at_or_below(path, state) || is_at_or_below(state, path) && !directory) {
+    if state.is_some_and(|state| {
+        is_at_or_below(path, state) || is_at_or_below(state, path) && !directory
+    }) {
         return Err(Reason::Reserved);
     }
     Ok(if directory {

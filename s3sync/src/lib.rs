@@ -4,33 +4,33 @@
 //! [`gate`] decides which deletes may go, changed objects are fetched and verified into staging, and
 //! one burst of renames publishes them.
 
+pub mod board;
 pub mod burst;
 mod commit;
 pub mod dest;
 pub mod failure;
 pub mod filter;
 pub mod gate;
+pub mod inspect;
 pub mod key;
 pub mod local;
 pub mod lock;
 pub mod manifest;
+pub mod metrics;
+pub mod once;
 pub mod pass;
 pub mod plan;
 pub mod prepare;
+pub mod program;
 pub mod progress;
 pub mod report;
 pub mod revision;
+pub mod scrub;
+pub mod session;
 pub mod setbacks;
 pub mod settings;
 pub mod source;
 pub mod stage;
 pub mod state;
-pub mod writer;
-pub mod board;
-pub mod metrics;
-pub mod once;
-pub mod session;
-pub mod scrub;
 pub mod watch;
-pub mod inspect;
-pub mod program;
+pub mod writer;

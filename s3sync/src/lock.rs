@@ -87,11 +87,23 @@ pub fn attempt(state: &Arc<StateDir>, owner: &str, now: i64) -> io::Result<Attem
         return Ok(Attempt::Theirs(heartbeat, age));
     };
     let clean = reign.epoch == 0 || heartbeat.ended && heartbeat.epoch == reign.epoch;
-    let reign = Reign { epoch: reign.epoch + 1, slot, owner: owner.to_string() };
+    let reign = Reign {
+        epoch: reign.epoch + 1,
+        slot,
+        owner: owner.to_string(),
+    };
     write(&mut epoch, &reign)?;
-    let lock = Lock { state: Arc::clone(state), reign, clean, _held: held };
+    let lock = Lock {
+        state: Arc::clone(state),
+        reign,
+        clean,
+        _held: held,
+    };
     // Before the epoch's own lock is dropped: the old heartbeat's age would invite the next taker.
-    lock.write_heartbeat(&Heartbeat { ended: false, ..heartbeat })?;
+    lock.write_heartbeat(&Heartbeat {
+        ended: false,
+        ..heartbeat
+    })?;
     Ok(Attempt::Ours(lock))
 }
 
@@ -159,7 +171,10 @@ fn read<T: Default + for<'a> Deserialize<'a>>(file: &mut File) -> io::Result<T> 
         return Ok(T::default());
     }
     serde_json::from_str(&text).map_err(|error| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("the lock's state cannot be read: {error}"))
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("the lock's state cannot be read: {error}"),
+        )
     })
 }
 
@@ -190,7 +205,9 @@ mod tests {
     }
 
     fn now() -> i64 {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let since = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap();
         since.as_millis() as i64
     }
 
@@ -213,14 +230,23 @@ mod tests {
         assert!(is_theirs(&attempt(&state, "b", now()).unwrap()));
         drop(first);
         let second = ours(attempt(&state, "b", now()).unwrap());
-        assert_eq!((second.epoch(), second.clean), (2, false), "the first left no good-bye");
+        assert_eq!(
+            (second.epoch(), second.clean),
+            (2, false),
+            "the first left no good-bye"
+        );
     }
 
     #[test]
     fn a_writer_that_said_good_bye_leaves_a_clean_state() {
         let (_directory, state) = state();
         let first = ours(attempt(&state, "a", now()).unwrap());
-        first.beat(&Heartbeat { ended: true, ..Heartbeat::default() }).unwrap();
+        first
+            .beat(&Heartbeat {
+                ended: true,
+                ..Heartbeat::default()
+            })
+            .unwrap();
         drop(first);
         assert!(ours(attempt(&state, "b", now()).unwrap()).clean);
     }
@@ -229,12 +255,20 @@ mod tests {
     fn a_silent_writer_is_replaced_and_learns_it() {
         let (_directory, state) = state();
         let frozen = ours(attempt(&state, "a", now()).unwrap());
-        assert!(is_theirs(&attempt(&state, "b", now() + STALE - 60_000).unwrap()));
+        assert!(is_theirs(
+            &attempt(&state, "b", now() + STALE - 60_000).unwrap()
+        ));
         let taker = ours(attempt(&state, "b", now() + STALE + 1_000).unwrap());
         assert!(!frozen.still_ours().unwrap());
         assert!(taker.still_ours().unwrap() && !taker.clean);
-        assert!(!frozen.beat(&Heartbeat::default()).unwrap(), "it must not look alive");
-        assert!(is_theirs(&attempt(&state, "c", now()).unwrap()), "the taker's heartbeat is young");
+        assert!(
+            !frozen.beat(&Heartbeat::default()).unwrap(),
+            "it must not look alive"
+        );
+        assert!(
+            is_theirs(&attempt(&state, "c", now()).unwrap()),
+            "the taker's heartbeat is young"
+        );
         let again = ours(attempt(&state, "c", now() + STALE + 1_000).unwrap());
         assert!(!taker.still_ours().unwrap() && again.still_ours().unwrap());
     }
@@ -251,12 +285,15 @@ mod tests {
                     scope.spawn(move || attempt(state, &number.to_string(), late).unwrap())
                 })
                 .collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect()
         });
         // A later attempt at the same false clock may replace an earlier winner; one reigns.
-        let reigning = attempts.iter().filter(|attempt| {
-            matches!(attempt, Attempt::Ours(lock) if lock.still_ours().unwrap())
-        });
+        let reigning = attempts
+            .iter()
+            .filter(|attempt| matches!(attempt, Attempt::Ours(lock) if lock.still_ours().unwrap()));
         assert_eq!(reigning.count(), 1);
     }
 
@@ -264,7 +301,10 @@ mod tests {
     fn a_shorter_text_replaces_a_longer_one() {
         let (_directory, state) = state();
         let lock = ours(attempt(&state, "a", now()).unwrap());
-        let long = Heartbeat { revision: Some("x".repeat(300)), ..Heartbeat::default() };
+        let long = Heartbeat {
+            revision: Some("x".repeat(300)),
+            ..Heartbeat::default()
+        };
         lock.beat(&long).unwrap();
         lock.beat(&Heartbeat::default()).unwrap();
         let read = heartbeat(&state).unwrap();

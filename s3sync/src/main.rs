@@ -3,5 +3,9 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    s3sync::program::run(std::env::args_os(), agent::settings::Environment::from_process()).into()
+    s3sync::program::run(
+        std::env::args_os(),
+        agent::settings::Environment::from_process(),
+    )
+    .into()
 }

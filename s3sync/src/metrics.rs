@@ -58,7 +58,12 @@ impl Figures {
 
     /// Begins the next publication: what adds up begins at zero, what lasts stays.
     pub fn published(&mut self) {
-        *self = Figures { held: self.held, rejected: self.rejected, unmanaged: self.unmanaged, ..Figures::default() };
+        *self = Figures {
+            held: self.held,
+            rejected: self.rejected,
+            unmanaged: self.unmanaged,
+            ..Figures::default()
+        };
     }
 }
 
@@ -68,14 +73,36 @@ mod tests {
 
     #[test]
     fn sums_begin_anew_and_states_stay() {
-        let mut figures = Figures { changed: 1, bytes: 2, repaired: 3, errors: 4, held: 5, rejected: 6, unmanaged: 7 };
+        let mut figures = Figures {
+            changed: 1,
+            bytes: 2,
+            repaired: 3,
+            errors: 4,
+            held: 5,
+            rejected: 6,
+            unmanaged: 7,
+        };
         figures.published();
-        assert_eq!(figures, Figures { held: 5, rejected: 6, unmanaged: 7, ..Figures::default() });
+        assert_eq!(
+            figures,
+            Figures {
+                held: 5,
+                rejected: 6,
+                unmanaged: 7,
+                ..Figures::default()
+            }
+        );
     }
 
     #[test]
     fn a_process_that_never_listed_says_nothing_of_the_lag() {
-        let names = |lag| Figures::default().metrics(lag).iter().map(|metric| metric.name).collect::<Vec<_>>();
+        let names = |lag| {
+            Figures::default()
+                .metrics(lag)
+                .iter()
+                .map(|metric| metric.name)
+                .collect::<Vec<_>>()
+        };
         assert!(!names(None).contains(&SYNC_LAG));
         assert!(names(Some(1.0)).contains(&SYNC_LAG));
     }

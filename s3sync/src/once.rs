@@ -25,14 +25,40 @@ const PASSES: u32 = crate::setbacks::HELD_PASSES + 1;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Makes one pass.
-pub async fn once(settings: &Once, around: &Surroundings, metrics: Metrics) -> Result<Option<Report>, Ending> {
+pub async fn once(
+    settings: &Once,
+    around: &Surroundings,
+    metrics: Metrics,
+) -> Result<Option<Report>, Ending> {
     let begun = Instant::now();
-    let rules = rules(&settings.deletes, &settings.patterns, &settings.transfer, &settings.local, Duration::from_secs(300))?;
-    let dest = around.dest(&settings.ends, &settings.local).await.map_err(Failure::from)?;
+    let rules = rules(
+        &settings.deletes,
+        &settings.patterns,
+        &settings.transfer,
+        &settings.local,
+        Duration::from_secs(300),
+    )?;
+    let dest = around
+        .dest(&settings.ends, &settings.local)
+        .await
+        .map_err(Failure::from)?;
     let source = around.source(&settings.ends.source, &settings.transfer);
-    let Some(lock) = wait_for_lock(around, &dest).await? else { return Ok(None) };
-    let board = Board::new(around.status.clone(), metrics, &settings.ends.source.to_string());
-    let mut writer = Writer::open(source, dest, Arc::clone(&lock), rules, around.status.clone()).await?;
+    let Some(lock) = wait_for_lock(around, &dest).await? else {
+        return Ok(None);
+    };
+    let board = Board::new(
+        around.status.clone(),
+        metrics,
+        &settings.ends.source.to_string(),
+    );
+    let mut writer = Writer::open(
+        source,
+        dest,
+        Arc::clone(&lock),
+        rules,
+        around.status.clone(),
+    )
+    .await?;
     name_unmanaged(&writer);
     writer.progress = Progress::on_terminal();
     let bursting = Arc::clone(&writer.bursting);
@@ -47,10 +73,17 @@ pub async fn once(settings: &Once, around: &Surroundings, metrics: Metrics) -> R
     };
     let answer = match ended {
         None => {
-            info!(event = "stopped", "stopped as asked, before the pass was complete");
+            info!(
+                event = "stopped",
+                "stopped as asked, before the pass was complete"
+            );
             Ok(None)
         }
-        Some(Ok(tally)) => Ok(Some(Report::of(&mut writer, tally, begun.elapsed().as_secs_f64()))),
+        Some(Ok(tally)) => Ok(Some(Report::of(
+            &mut writer,
+            tally,
+            begun.elapsed().as_secs_f64(),
+        ))),
         Some(Err(failure)) => Err(failure.into()),
     };
     board.finish().await;
@@ -75,7 +108,10 @@ pub async fn leave(around: &Surroundings, bursting: &std::sync::atomic::AtomicBo
     }
 }
 
-async fn wait_for_lock(around: &Surroundings, dest: &Arc<crate::dest::Dest>) -> Result<Option<Arc<Lock>>, Ending> {
+async fn wait_for_lock(
+    around: &Surroundings,
+    dest: &Arc<crate::dest::Dest>,
+) -> Result<Option<Arc<Lock>>, Ending> {
     let owner = owner();
     let until = Instant::now() + LOCK_WAIT;
     loop {
@@ -84,7 +120,10 @@ async fn wait_for_lock(around: &Surroundings, dest: &Arc<crate::dest::Dest>) -> 
             Err((heartbeat, _)) => heartbeat.owner,
         };
         if Instant::now() >= until {
-            let why = format!("{} is locked by another s3sync, {theirs}, for more than 30 s: wait for it, or stop it", dest.path().display());
+            let why = format!(
+                "{} is locked by another s3sync, {theirs}, for more than 30 s: wait for it, or stop it",
+                dest.path().display()
+            );
             return Err(Ending::new(Exit::Unavailable, why));
         }
         tokio::select! {
@@ -112,11 +151,24 @@ async fn passes(writer: &mut Writer, board: &Board) -> Result<Tally, Failure> {
 /// Names the unmanaged Python files once: they are what runs without anybody's upload.
 pub fn name_unmanaged(writer: &Writer) {
     const SHOWN: usize = 20;
-    let python: Vec<&str> = writer.unmanaged.iter().map(|path| &**path).filter(|path| path.ends_with(".py")).collect();
+    let python: Vec<&str> = writer
+        .unmanaged
+        .iter()
+        .map(|path| &**path)
+        .filter(|path| path.ends_with(".py"))
+        .collect();
     if !python.is_empty() {
-        let files = python.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+        let files = python
+            .iter()
+            .take(SHOWN)
+            .copied()
+            .collect::<Vec<_>>()
+            .join(", ");
         warn!(
-            files, count = python.len(), unmanaged = writer.unmanaged.len(), event = "unmanaged_python",
+            files,
+            count = python.len(),
+            unmanaged = writer.unmanaged.len(),
+            event = "unmanaged_python",
             "DEST holds Python files that are not managed; those that S3 does not have stay"
         );
     }

@@ -41,7 +41,11 @@ pub struct Passed {
 impl Writer {
     /// Makes a pass. With `settle`, what changed is published once two listings agree that long apart.
     /// `listed` is called after each complete listing.
-    pub async fn pass(&mut self, settle: Duration, mut listed: impl FnMut(&Listing)) -> Result<Passed, Failure> {
+    pub async fn pass(
+        &mut self,
+        settle: Duration,
+        mut listed: impl FnMut(&Listing),
+    ) -> Result<Passed, Failure> {
         let mut listing = self.shop.source.list().await?;
         listed(&listing);
         let mut plan = self.plan(&listing);
@@ -84,13 +88,23 @@ impl Writer {
         let files = &self.manifest.files;
         self.suspects.retain(|path| files.contains_key(path));
         let state = self.shop.dest.state_below();
-        let mut plan = plan::plan(&self.manifest, listing, &self.rules.filter, state, &self.suspects);
+        let mut plan = plan::plan(
+            &self.manifest,
+            listing,
+            &self.rules.filter,
+            state,
+            &self.suspects,
+        );
         self.setbacks.apply(&mut plan.fetch, now());
         if self.rules.policy.mode == Mode::All {
             let fetched: BTreeSet<&str> = plan.fetch.iter().map(Fetch::path).collect();
-            let wanted = |path: &str| fetched.contains(path) || self.manifest.files.contains_key(path);
+            let wanted =
+                |path: &str| fetched.contains(path) || self.manifest.files.contains_key(path);
             let unknown = self.unmanaged.iter().filter(|path| !wanted(path));
-            plan.missing.extend(unknown.map(|path| Candidate { path: path.clone(), content: None }));
+            plan.missing.extend(unknown.map(|path| Candidate {
+                path: path.clone(),
+                content: None,
+            }));
         }
         let blocked = &self.blocked_directories;
         plan.make_directories.retain(|path| !blocked.contains(path));
@@ -126,11 +140,19 @@ impl Writer {
         }
         let tally = self.tally(&plan);
         if self.manifest.complete.is_none() && self.completes(&plan) {
-            let complete = Complete { at: now(), files: self.manifest.files.len() as u64 };
+            let complete = Complete {
+                at: now(),
+                files: self.manifest.files.len() as u64,
+            };
             self.record(vec![Change::Complete(complete)]).await?;
         }
         self.rejected = self.rejected_of(plan.rejected);
-        Ok(Passed { tally, pages: listing.pages, held_back: false, quiet: true })
+        Ok(Passed {
+            tally,
+            pages: listing.pages,
+            held_back: false,
+            quiet: true,
+        })
     }
 
     pub(crate) fn completes(&self, plan: &Plan) -> bool {
@@ -145,16 +167,29 @@ impl Writer {
             let still = plan.fetch.binary_search_by(|fetch| fetch.path().cmp(path));
             still.is_ok_and(|index| plan.fetch[index].object == failed.object)
         });
-        let (mut waiting, mut same) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.same));
+        let (mut waiting, mut same) = (
+            std::mem::take(&mut self.waiting),
+            std::mem::take(&mut self.same),
+        );
         let todo: Vec<&Fetch> = plan
             .fetch
             .iter()
-            .filter(|fetch| !waiting.contains_key(fetch.path()) && !same.contains_key(fetch.path()) && !failures.contains_key(fetch.path()))
+            .filter(|fetch| {
+                !waiting.contains_key(fetch.path())
+                    && !same.contains_key(fetch.path())
+                    && !failures.contains_key(fetch.path())
+            })
             .collect();
         let (mut moved, mut broken) = (false, None);
-        self.progress.begin(todo.len() as u64, todo.iter().map(|fetch| fetch.object.size).sum());
+        self.progress.begin(
+            todo.len() as u64,
+            todo.iter().map(|fetch| fetch.object.size).sum(),
+        );
         let files = &self.manifest.files;
-        let jobs = todo.iter().map(|fetch| Job { fetch: (*fetch).clone(), known: files.get(fetch.path()).cloned() });
+        let jobs = todo.iter().map(|fetch| Job {
+            fetch: (*fetch).clone(),
+            known: files.get(fetch.path()).cloned(),
+        });
         let progress = &mut self.progress;
         // Each outcome is put away as it comes: 20,000 of them at once would be megabytes.
         let ended = |outcome| match outcome {
@@ -167,7 +202,13 @@ impl Writer {
                 same.insert(path, entry);
             }
             Outcome::Moved => moved = true,
-            Outcome::Failed(fetch, SourceError { kind: Kind::Destination(error), .. }) => {
+            Outcome::Failed(
+                fetch,
+                SourceError {
+                    kind: Kind::Destination(error),
+                    ..
+                },
+            ) => {
                 broken = Some(DestError::new("stage", fetch.path(), error));
             }
             Outcome::Failed(fetch, error) => {
@@ -193,11 +234,17 @@ impl Writer {
             let found = fetch.binary_search_by(|fetch| fetch.path().cmp(path));
             found.is_ok_and(|index| {
                 let object = &fetch[index].object;
-                object.etag == entry.etag && object.size == entry.size && object.modified == entry.modified
+                object.etag == entry.etag
+                    && object.size == entry.size
+                    && object.modified == entry.modified
             })
         };
         self.same.retain(|path, entry| wanted(path, entry));
-        let stale: Vec<Waiting> = self.waiting.extract_if(.., |path, file| !wanted(path, &file.entry)).map(|(_, file)| file).collect();
+        let stale: Vec<Waiting> = self
+            .waiting
+            .extract_if(.., |path, file| !wanted(path, &file.entry))
+            .map(|(_, file)| file)
+            .collect();
         if stale.is_empty() {
             return;
         }
@@ -212,8 +259,11 @@ impl Writer {
     }
 
     pub(crate) fn decide(&self, plan: &Plan, listing: &Listing, arrivals: &[Hash]) -> Decision {
-        let approvals: Vec<(String, i64)> =
-            listing.approvals.iter().map(|approval| (approval.id.clone(), approval.modified)).collect();
+        let approvals: Vec<(String, i64)> = listing
+            .approvals
+            .iter()
+            .map(|approval| (approval.id.clone(), approval.modified))
+            .collect();
         let question = Question {
             candidates: &plan.missing,
             arrivals,
@@ -230,17 +280,29 @@ impl Writer {
         Tally {
             listed: plan.listed,
             unchanged: plan.unchanged,
-            held_deletes: self.held.as_ref().map_or(0, |held| held.candidates.len() as u64),
+            held_deletes: self
+                .held
+                .as_ref()
+                .map_or(0, |held| held.candidates.len() as u64),
             ..Tally::default()
         }
     }
 
     pub(crate) fn rejected_of(&self, rejected: Vec<Rejected>) -> Vec<Rejected> {
         let mut all = rejected;
-        let obstructed = self.setbacks.iter().filter(|(_, setback)| setback.how == How::Obstructed);
-        all.extend(obstructed.map(|(path, setback)| Rejected { key: path.to_string(), reason: setback.reason.clone() }));
+        let obstructed = self
+            .setbacks
+            .iter()
+            .filter(|(_, setback)| setback.how == How::Obstructed);
+        all.extend(obstructed.map(|(path, setback)| Rejected {
+            key: path.to_string(),
+            reason: setback.reason.clone(),
+        }));
         let why = "a file that s3sync does not manage is in this directory's way: move it";
-        all.extend(self.blocked_directories.iter().map(|path| Rejected { key: format!("{path}/"), reason: why.to_string() }));
+        all.extend(self.blocked_directories.iter().map(|path| Rejected {
+            key: format!("{path}/"),
+            reason: why.to_string(),
+        }));
         all.sort();
         all.dedup();
         all
@@ -263,5 +325,8 @@ fn take_fingerprint(listing: &mut Listing) -> Hash {
 
 /// Milliseconds since 1970.
 pub fn now() -> i64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis() as i64
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_millis() as i64
 }

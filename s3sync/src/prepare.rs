@@ -70,7 +70,11 @@ pub struct Job {
 
 impl Workshop {
     /// Does every job, at most [`Workshop::concurrency`] at a time, and gives `ended` what each came to.
-    pub async fn prepare(&self, mut jobs: impl Iterator<Item = Job>, mut ended: impl FnMut(Outcome)) {
+    pub async fn prepare(
+        &self,
+        mut jobs: impl Iterator<Item = Job>,
+        mut ended: impl FnMut(Outcome),
+    ) {
         let mut running = JoinSet::new();
         loop {
             while running.len() < self.concurrency {
@@ -81,7 +85,9 @@ impl Workshop {
             match running.join_next().await {
                 Some(Ok(outcome)) => ended(outcome),
                 // Only a bug panics a job, and a panic ends the program.
-                Some(Err(error)) => tracing::error!(event = "bug", %error, "a fetch ended without an outcome"),
+                Some(Err(error)) => {
+                    tracing::error!(event = "bug", %error, "a fetch ended without an outcome")
+                }
                 None => return,
             }
         }
@@ -111,7 +117,10 @@ impl Workshop {
         };
         match self.source.fetch(object, open).await {
             Ok(fetched) => self.settle(job, local, fetched.done).await,
-            Err(SourceError { kind: Kind::Changed | Kind::Gone, .. }) => Outcome::Moved,
+            Err(SourceError {
+                kind: Kind::Changed | Kind::Gone,
+                ..
+            }) => Outcome::Moved,
             Err(error) => failed(job.fetch, error),
         }
     }
@@ -125,7 +134,9 @@ impl Workshop {
         let dest = Arc::clone(&self.dest);
         let (path, size) = (job.fetch.object.key.clone(), job.fetch.object.size);
         let key = path.clone();
-        let looked = self.blocking("read", move || look_at(&dest, &path, size)).await;
+        let looked = self
+            .blocking("read", move || look_at(&dest, &path, size))
+            .await;
         looked.map_err(|error| SourceError {
             message: format!("cannot read {key}: {}", dest::cause(&error)),
             kind: Kind::Destination(error),
@@ -133,24 +144,39 @@ impl Workshop {
     }
 
     /// Whether the local file is known to be the object, by what S3 says of it.
-    async fn same_without_fetching(&self, job: &Job, local: &Looked) -> Result<Option<Entry>, SourceError> {
+    async fn same_without_fetching(
+        &self,
+        job: &Job,
+        local: &Looked,
+    ) -> Result<Option<Entry>, SourceError> {
         let object = &job.fetch.object;
-        let Some(bytes) = &local.bytes else { return Ok(None) };
+        let Some(bytes) = &local.bytes else {
+            return Ok(None);
+        };
         let md5 = *object.etag == *bytes.md5;
-        let published = job.known.as_ref().is_some_and(|known| known.sha256 == bytes.sha256 && known.etag == object.etag);
+        let published = job
+            .known
+            .as_ref()
+            .is_some_and(|known| known.sha256 == bytes.sha256 && known.etag == object.etag);
         if md5 || published {
             return Ok(Some(entry_of(object, bytes.sha256, md5, local.found)));
         }
         let checksum = match self.source.stored_checksum(object).await {
             Ok(Some(checksum)) => checksum,
-            Ok(None) | Err(SourceError { kind: Kind::Changed | Kind::Gone, .. }) => return Ok(None),
+            Ok(None)
+            | Err(SourceError {
+                kind: Kind::Changed | Kind::Gone,
+                ..
+            }) => return Ok(None),
             Err(error) => return Err(error),
         };
         let (dest, path) = (Arc::clone(&self.dest), object.key.clone());
         let verified = self.blocking("read", move || {
             let mut verifier = checksum.verifier();
             dest::read_all(dest.open_file(&path)?, |bytes| verifier.update(bytes))?;
-            Ok(verifier.finish().is_ok_and(|proof| proof != crate::source::Proof::LengthOnly))
+            Ok(verifier
+                .finish()
+                .is_ok_and(|proof| proof != crate::source::Proof::LengthOnly))
         });
         let same = verified.await.unwrap_or(false);
         Ok(same.then(|| entry_of(object, bytes.sha256, false, local.found)))
@@ -160,7 +186,11 @@ impl Workshop {
     async fn settle(&self, job: Job, local: Option<Looked>, staged: Staged) -> Outcome {
         let Job { fetch, known } = job;
         let there = match (&local, &known) {
-            (Some(local), _) => local.bytes.as_ref().filter(|bytes| bytes.sha256 == staged.sha256).map(|_| local_of(local.found)),
+            (Some(local), _) => local
+                .bytes
+                .as_ref()
+                .filter(|bytes| bytes.sha256 == staged.sha256)
+                .map(|_| local_of(local.found)),
             (None, Some(known)) if fetch.why == Why::Update => {
                 (known.sha256 == staged.sha256).then_some(known.local)
             }
@@ -170,17 +200,33 @@ impl Workshop {
             let (stage, done) = (Arc::clone(&self.stage), staged.clone());
             // What cannot be removed now is swept when the next reign begins.
             let _ = self.blocking("remove", move || stage.discard(&done)).await;
-            let entry = Entry { local, ..entry_of_staged(&fetch.object, &staged, 0) };
+            let entry = Entry {
+                local,
+                ..entry_of_staged(&fetch.object, &staged, 0)
+            };
             return Outcome::Same(fetch.object.key, entry);
         }
         // The time before decides the time after, so the file that is replaced counts, managed or not.
-        let before = local.map(|local| local.found.mtime).or(known.map(|known| known.local.mtime));
+        let before = local
+            .map(|local| local.found.mtime)
+            .or(known.map(|known| known.local.mtime));
         let entry = entry_of_staged(&fetch.object, &staged, before.unwrap_or(0));
-        Outcome::Ready(fetch.object.key, Waiting { staged, entry, why: fetch.why })
+        Outcome::Ready(
+            fetch.object.key,
+            Waiting {
+                staged,
+                entry,
+                why: fetch.why,
+            },
+        )
     }
 
     /// Runs `work` on a thread that the file system may hold up.
-    pub async fn blocking<T: Send + 'static>(&self, what: &'static str, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
         blocking(&self.status, what, work).await
     }
 }
@@ -231,12 +277,22 @@ fn look_at(dest: &Dest, path: &str, size: u64) -> io::Result<Option<Looked>> {
         sha256.update(bytes);
         md5.update(bytes);
     })?;
-    let bytes = Bytes { sha256: sha256.finalize().into(), md5: hex(&md5.finalize()) };
-    Ok(Some(Looked { found, bytes: Some(bytes) }))
+    let bytes = Bytes {
+        sha256: sha256.finalize().into(),
+        md5: hex(&md5.finalize()),
+    };
+    Ok(Some(Looked {
+        found,
+        bytes: Some(bytes),
+    }))
 }
 
 fn local_of(found: Found) -> Local {
-    Local { mtime: found.mtime, inode: found.inode, ctime: found.ctime }
+    Local {
+        mtime: found.mtime,
+        inode: found.inode,
+        ctime: found.ctime,
+    }
 }
 
 fn entry_of(object: &Object, sha256: Hash, md5: bool, found: Found) -> Entry {
@@ -258,7 +314,11 @@ fn entry_of_staged(object: &Object, staged: &Staged, mtime: i64) -> Entry {
         sha256: staged.sha256,
         md5: staged.md5,
         // The rename is still to come, and sets another.
-        local: Local { mtime, inode: staged.inode, ctime: 0 },
+        local: Local {
+            mtime,
+            inode: staged.inode,
+            ctime: 0,
+        },
     }
 }
 

@@ -41,7 +41,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>, environment: Environment) -
     rustix::process::umask(rustix::fs::Mode::empty());
     let exit = match Shutdown::install(GRACE) {
         Ok(shutdown) => begin(&command, environment, shutdown),
-        Err(why) => end(Ending::new(Exit::Internal, format!("signals cannot be handled: {why}"))),
+        Err(why) => end(Ending::new(
+            Exit::Internal,
+            format!("signals cannot be handled: {why}"),
+        )),
     };
     drop(logs);
     exit
@@ -50,17 +53,25 @@ pub fn run(args: impl IntoIterator<Item = OsString>, environment: Environment) -
 /// What clap cannot say of options that do not go together.
 fn check(command: &Command) -> Result<(), String> {
     let answers_on_stdout = |metrics: &MetricsSettings| match metrics.metrics {
-        Sink::Emf => Err("--metrics emf writes to stdout, where this command answers: choose cloudwatch or none".to_string()),
+        Sink::Emf => Err(
+            "--metrics emf writes to stdout, where this command answers: choose cloudwatch or none"
+                .to_string(),
+        ),
         _ => Ok(()),
     };
     let known = |metrics: &MetricsSettings| match metrics.metrics {
-        Sink::Prometheus => Err("--metrics prometheus comes with queue-metrics: choose emf, cloudwatch or none".to_string()),
+        Sink::Prometheus => Err(
+            "--metrics prometheus comes with queue-metrics: choose emf, cloudwatch or none"
+                .to_string(),
+        ),
         _ => Ok(()),
     };
     match command {
         Command::Once(once) => answers_on_stdout(&once.metrics).and_then(|()| known(&once.metrics)),
         Command::Watch(watch) => known(&watch.metrics),
-        Command::Plan(plan) | Command::Verify(plan) => answers_on_stdout(&plan.metrics).and_then(|()| known(&plan.metrics)),
+        Command::Plan(plan) | Command::Verify(plan) => {
+            answers_on_stdout(&plan.metrics).and_then(|()| known(&plan.metrics))
+        }
         Command::Digest(_) | Command::Approve(_) => Ok(()),
     }
 }
@@ -91,7 +102,13 @@ fn begin(command: &Command, environment: Environment, shutdown: Shutdown) -> Exi
 
 /// Only long runs have a status file.
 fn status(command: &Command) -> Result<Status, String> {
-    let start = |settings: &StatusSettings| Status::start("s3sync", env!("CARGO_PKG_VERSION"), settings.status_file.clone());
+    let start = |settings: &StatusSettings| {
+        Status::start(
+            "s3sync",
+            env!("CARGO_PKG_VERSION"),
+            settings.status_file.clone(),
+        )
+    };
     match command {
         Command::Watch(watch) => start(&watch.status),
         Command::Once(once) if once.status.status_file.is_some() => start(&once.status),
@@ -99,7 +116,12 @@ fn status(command: &Command) -> Result<Status, String> {
     }
 }
 
-async fn act(command: &Command, environment: Environment, shutdown: Shutdown, status: Status) -> Exit {
+async fn act(
+    command: &Command,
+    environment: Environment,
+    shutdown: Shutdown,
+    status: Status,
+) -> Exit {
     let sdk = tokio::select! {
         sdk = agent::aws::config(&environment) => sdk,
         () = shutdown.wait() => return Exit::Done,
@@ -108,7 +130,12 @@ async fn act(command: &Command, environment: Environment, shutdown: Shutdown, st
         Ok(sdk) => sdk,
         Err(why) => return end(Ending::new(Exit::Usage, why)),
     };
-    let around = Surroundings { environment, shutdown, status, sdk };
+    let around = Surroundings {
+        environment,
+        shutdown,
+        status,
+        sdk,
+    };
     match command {
         Command::Watch(settings) => match metrics(&settings.metrics, &around) {
             Ok(metrics) => match watch::watch(settings, &around, metrics).await {
@@ -119,7 +146,9 @@ async fn act(command: &Command, environment: Environment, shutdown: Shutdown, st
         },
         Command::Once(settings) => match metrics(&settings.metrics, &around) {
             Ok(metrics) => match once::once(settings, &around, metrics).await {
-                Ok(Some(report)) if settings::is_json(&settings.output) => print(&(report.json() + "\n"), report.exit()),
+                Ok(Some(report)) if settings::is_json(&settings.output) => {
+                    print(&(report.json() + "\n"), report.exit())
+                }
                 Ok(Some(report)) => print(&report.text(), report.exit()),
                 Ok(None) => Exit::Done,
                 Err(ending) => end(ending),
@@ -127,9 +156,15 @@ async fn act(command: &Command, environment: Environment, shutdown: Shutdown, st
             Err(ending) => end(ending),
         },
         Command::Plan(settings) => unless_stopped(&around, inspect::plan(settings, &around)).await,
-        Command::Verify(settings) => unless_stopped(&around, inspect::verify(settings, &around)).await,
+        Command::Verify(settings) => {
+            unless_stopped(&around, inspect::verify(settings, &around)).await
+        }
         Command::Approve(settings) => {
-            let transfer = Transfer { concurrency: 1, part_size: 8 << 20, checksums: Checksums::WhenSupported };
+            let transfer = Transfer {
+                concurrency: 1,
+                part_size: 8 << 20,
+                checksums: Checksums::WhenSupported,
+            };
             let source = around.source(&settings.source, &transfer);
             unless_stopped(&around, inspect::approve(settings, &source)).await
         }
@@ -138,7 +173,10 @@ async fn act(command: &Command, environment: Environment, shutdown: Shutdown, st
     }
 }
 
-async fn unless_stopped(around: &Surroundings, work: impl Future<Output = Result<Answer, Ending>>) -> Exit {
+async fn unless_stopped(
+    around: &Surroundings,
+    work: impl Future<Output = Result<Answer, Ending>>,
+) -> Exit {
     tokio::select! {
         result = work => answer(result),
         () = around.shutdown.wait() => Exit::Done,
@@ -157,7 +195,12 @@ fn answer(result: Result<Answer, Ending>) -> Exit {
 }
 
 fn end(ending: Ending) -> Exit {
-    error!(reason = ending.why, exit = ending.exit.code(), event = "failed", "s3sync cannot go on");
+    error!(
+        reason = ending.why,
+        exit = ending.exit.code(),
+        event = "failed",
+        "s3sync cannot go on"
+    );
     ending.exit
 }
 
@@ -171,7 +214,9 @@ fn refuse(why: &str) -> Exit {
 fn print(text: &str, exit: Exit) -> Exit {
     let mut stdout = std::io::stdout();
     // A reader that left early, as head does, has what it wanted.
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    let _ = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
     exit
 }
 
@@ -180,7 +225,9 @@ mod tests {
     use super::*;
 
     fn exit(args: &[&str]) -> Exit {
-        let args = std::iter::once("s3sync").chain(args.iter().copied()).map(OsString::from);
+        let args = std::iter::once("s3sync")
+            .chain(args.iter().copied())
+            .map(OsString::from);
         let environment = Environment::from_pairs(Vec::<(String, String)>::new());
         match agent::settings::parse::<Settings>(settings::PREFIX, args, &environment) {
             Ok(parsed) => match check(&parsed.settings.command) {
@@ -195,10 +242,20 @@ mod tests {
     #[test]
     fn metrics_never_share_stdout_with_an_answer() {
         for command in ["once", "plan", "verify"] {
-            assert_eq!(exit(&[command, "s3://b/p", "d", "--metrics", "emf"]), Exit::Usage, "{command}");
+            assert_eq!(
+                exit(&[command, "s3://b/p", "d", "--metrics", "emf"]),
+                Exit::Usage,
+                "{command}"
+            );
         }
-        assert_eq!(exit(&["watch", "s3://b/p", "d", "--metrics", "emf"]), Exit::Done);
-        assert_eq!(exit(&["watch", "s3://b/p", "d", "--metrics", "prometheus"]), Exit::Usage);
+        assert_eq!(
+            exit(&["watch", "s3://b/p", "d", "--metrics", "emf"]),
+            Exit::Done
+        );
+        assert_eq!(
+            exit(&["watch", "s3://b/p", "d", "--metrics", "prometheus"]),
+            Exit::Usage
+        );
     }
 
     #[test]

@@ -25,12 +25,20 @@ impl Progress {
 
     /// Shows a bar if stderr is a terminal.
     pub fn on_terminal() -> Self {
-        Progress { shown: std::io::stderr().is_terminal(), ..Progress::default() }
+        Progress {
+            shown: std::io::stderr().is_terminal(),
+            ..Progress::default()
+        }
     }
 
     /// A set of so many files and bytes begins.
     pub fn begin(&mut self, files: u64, bytes: u64) {
-        *self = Progress { shown: self.shown, files, bytes, ..Progress::default() };
+        *self = Progress {
+            shown: self.shown,
+            files,
+            bytes,
+            ..Progress::default()
+        };
     }
 
     /// One file of it ended.
@@ -56,7 +64,9 @@ impl Progress {
             0 => WIDTH * self.done_files / self.files.max(1),
             bytes => WIDTH * self.done_bytes.min(bytes) / bytes,
         };
-        let bar: String = (0..WIDTH).map(|cell| if cell < full { '#' } else { '.' }).collect();
+        let bar: String = (0..WIDTH)
+            .map(|cell| if cell < full { '#' } else { '.' })
+            .collect();
         let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         format!(
             "[{bar}] {}/{} files, {:.1}/{:.1} MiB",
@@ -77,7 +87,17 @@ mod tests {
         let mut progress = Progress::none();
         progress.begin(2, 4 << 20);
         progress.file(1 << 20);
-        assert!(progress.line().starts_with("[#######......................."), "{}", progress.line());
-        assert!(progress.line().ends_with("1/2 files, 1.0/4.0 MiB"), "{}", progress.line());
+        assert!(
+            progress
+                .line()
+                .starts_with("[#######......................."),
+            "{}",
+            progress.line()
+        );
+        assert!(
+            progress.line().ends_with("1/2 files, 1.0/4.0 MiB"),
+            "{}",
+            progress.line()
+        );
     }
 }

@@ -83,10 +83,21 @@ pub struct Report {
 impl Report {
     /// Of a run that took `seconds` and did what `tally` says.
     pub fn of(writer: &mut Writer, tally: Tally, seconds: f64) -> Self {
-        let failed = writer.failed().map(|(key, setback)| Rejected { key: key.to_string(), reason: setback.reason.clone() });
+        let failed = writer.failed().map(|(key, setback)| Rejected {
+            key: key.to_string(),
+            reason: setback.reason.clone(),
+        });
         let failed: Vec<Rejected> = failed.collect();
-        let worst = writer.failed().map(|(_, setback)| setback.exit).max().unwrap_or(Exit::Done);
-        let held = if tally.held_deletes > 0 { Exit::No } else { Exit::Done };
+        let worst = writer
+            .failed()
+            .map(|(_, setback)| setback.exit)
+            .max()
+            .unwrap_or(Exit::Done);
+        let held = if tally.held_deletes > 0 {
+            Exit::No
+        } else {
+            Exit::Done
+        };
         Report {
             revision: writer.revision().to_string(),
             listed: tally.listed,
@@ -100,7 +111,10 @@ impl Report {
             failed,
             bytes: tally.bytes,
             seconds,
-            held: writer.held.as_ref().map(|held| (held.id.clone(), held.why.clone())),
+            held: writer
+                .held
+                .as_ref()
+                .map(|held| (held.id.clone(), held.why.clone())),
             exit: worst.max(held),
         }
     }
@@ -130,13 +144,25 @@ impl Report {
         line("unchanged", self.unchanged.to_string());
         line("repaired", self.repaired.to_string());
         if let Some((id, why)) = &self.held {
-            line("held", format!("{} deletes, ID {id}: {why}; release them with s3sync approve", self.held_deletes));
+            line(
+                "held",
+                format!(
+                    "{} deletes, ID {id}: {why}; release them with s3sync approve",
+                    self.held_deletes
+                ),
+            );
         }
         for rejected in &self.rejected {
-            line("rejected", format!("{}: {}", printable(&rejected.key), rejected.reason));
+            line(
+                "rejected",
+                format!("{}: {}", printable(&rejected.key), rejected.reason),
+            );
         }
         for failed in &self.failed {
-            line("failed", format!("{}: {}", printable(&failed.key), failed.reason));
+            line(
+                "failed",
+                format!("{}: {}", printable(&failed.key), failed.reason),
+            );
         }
         line("bytes", self.bytes.to_string());
         line("seconds", format!("{:.3}", self.seconds));

@@ -58,13 +58,22 @@ impl Findings {
     /// that it did not know.
     pub fn suspects(self, manifest: &mut Manifest) -> BTreeSet<Box<str>> {
         for (path, local) in self.learned {
-            if let Some(entry) = manifest.files.get_mut(&path).filter(|entry| entry.local.matches(local)) {
+            if let Some(entry) = manifest
+                .files
+                .get_mut(&path)
+                .filter(|entry| entry.local.matches(local))
+            {
                 entry.local = local;
             }
         }
         let drifted = self.drifted.into_iter();
         drifted
-            .filter(|(path, local)| manifest.files.get(path).is_some_and(|entry| entry.local == *local))
+            .filter(|(path, local)| {
+                manifest
+                    .files
+                    .get(path)
+                    .is_some_and(|entry| entry.local == *local)
+            })
             .map(|(path, _)| path)
             .collect()
     }
@@ -81,10 +90,20 @@ pub fn run(dest: &Dest, seen: &[Seen], stop: &Arc<AtomicBool>) -> Findings {
         }
         match look(dest, seen, &mut read) {
             Ok(Look::Fine) => {}
-            Ok(Look::Learned(ctime)) => findings.learned.push((seen.path.clone(), Local { ctime, ..seen.local })),
+            Ok(Look::Learned(ctime)) => findings.learned.push((
+                seen.path.clone(),
+                Local {
+                    ctime,
+                    ..seen.local
+                },
+            )),
             Ok(Look::Drifted) => findings.drifted.push((seen.path.clone(), seen.local)),
-            Err(error) if dest::is_absent(&error) => findings.drifted.push((seen.path.clone(), seen.local)),
-            Err(error) => findings.errors.push(format!("{}: {}", seen.path, dest::cause(&error))),
+            Err(error) if dest::is_absent(&error) => {
+                findings.drifted.push((seen.path.clone(), seen.local))
+            }
+            Err(error) => findings
+                .errors
+                .push(format!("{}: {}", seen.path, dest::cause(&error))),
         }
         pace(begun, read, stop);
     }
@@ -100,16 +119,32 @@ enum Look {
 }
 
 fn look(dest: &Dest, seen: &Seen, read: &mut u64) -> io::Result<Look> {
-    let Some(found) = dest.find(&seen.path)? else { return Ok(Look::Drifted) };
-    let now = Local { mtime: found.mtime, inode: found.inode, ctime: found.ctime };
+    let Some(found) = dest.find(&seen.path)? else {
+        return Ok(Look::Drifted);
+    };
+    let now = Local {
+        mtime: found.mtime,
+        inode: found.inode,
+        ctime: found.ctime,
+    };
     if !found.kind.is_file() || found.size != seen.size || !seen.local.matches(now) {
         return Ok(Look::Drifted);
     }
-    let fine = if seen.local.ctime == 0 { Look::Learned(found.ctime) } else { Look::Fine };
-    let Some(expected) = seen.sha256 else { return Ok(fine) };
+    let fine = if seen.local.ctime == 0 {
+        Look::Learned(found.ctime)
+    } else {
+        Look::Fine
+    };
+    let Some(expected) = seen.sha256 else {
+        return Ok(fine);
+    };
     let mut digest = Sha256::new();
     *read += dest::read_all(dest.open_file(&seen.path)?, |bytes| digest.update(bytes))?;
-    Ok(if Hash::from(digest.finalize()) == expected { fine } else { Look::Drifted })
+    Ok(if Hash::from(digest.finalize()) == expected {
+        fine
+    } else {
+        Look::Drifted
+    })
 }
 
 /// Waits until reading so much is within the rate.
@@ -129,7 +164,15 @@ mod tests {
 
     fn world(files: &[(&str, &str)]) -> (tempfile::TempDir, Dest, Manifest) {
         let directory = tempfile::tempdir().unwrap();
-        let dest = Dest::open(directory.path(), None, Modes { file: 0o664, directory: 0o775 }).unwrap();
+        let dest = Dest::open(
+            directory.path(),
+            None,
+            Modes {
+                file: 0o664,
+                directory: 0o775,
+            },
+        )
+        .unwrap();
         let mut manifest = Manifest::default();
         for (path, text) in files {
             std::fs::write(directory.path().join(path), text).unwrap();
@@ -140,7 +183,11 @@ mod tests {
                 modified: 0,
                 sha256: Sha256::digest(text).into(),
                 md5: false,
-                local: Local { mtime: found.mtime, inode: found.inode, ctime: found.ctime },
+                local: Local {
+                    mtime: found.mtime,
+                    inode: found.inode,
+                    ctime: found.ctime,
+                },
             };
             manifest.files.insert(Box::from(*path), entry);
         }
@@ -150,18 +197,28 @@ mod tests {
     fn drifted(dest: &Dest, manifest: &mut Manifest, deep: bool) -> Vec<String> {
         let findings = run(dest, &picture(manifest, deep), &Arc::default());
         assert!(findings.complete);
-        findings.suspects(manifest).iter().map(ToString::to_string).collect()
+        findings
+            .suspects(manifest)
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     fn damage_keeping_the_time(path: &Path, text: &str) {
         let before = path.metadata().unwrap().modified().unwrap();
         std::fs::write(path, text).unwrap();
-        std::fs::File::options().write(true).open(path).unwrap().set_modified(before).unwrap();
+        std::fs::File::options()
+            .write(true)
+            .open(path)
+            .unwrap()
+            .set_modified(before)
+            .unwrap();
     }
 
     #[test]
     fn a_light_scrub_sees_what_changed_even_with_the_old_mtime() {
-        let (directory, dest, mut manifest) = world(&[("a", "1"), ("b", "2"), ("c", "3"), ("d", "4"), ("e", "5")]);
+        let (directory, dest, mut manifest) =
+            world(&[("a", "1"), ("b", "2"), ("c", "3"), ("d", "4"), ("e", "5")]);
         std::fs::write(directory.path().join("a"), "longer").unwrap();
         std::fs::remove_file(directory.path().join("b")).unwrap();
         std::fs::remove_file(directory.path().join("c")).unwrap();
@@ -169,11 +226,18 @@ mod tests {
         damage_keeping_the_time(&directory.path().join("d"), "X");
         assert_eq!(drifted(&dest, &mut manifest, false), ["a", "b", "c", "d"]);
         // What was published by an earlier process has no known time of change.
-        manifest.files.values_mut().for_each(|entry| entry.local.ctime = 0);
+        manifest
+            .files
+            .values_mut()
+            .for_each(|entry| entry.local.ctime = 0);
         assert_eq!(drifted(&dest, &mut manifest, true), ["a", "b", "c", "d"]);
         assert_eq!(drifted(&dest, &mut manifest, false), ["a", "b", "c"]);
         damage_keeping_the_time(&directory.path().join("e"), "Y");
-        assert_eq!(drifted(&dest, &mut manifest, false), ["a", "b", "c", "e"], "the scrub before learned its time");
+        assert_eq!(
+            drifted(&dest, &mut manifest, false),
+            ["a", "b", "c", "e"],
+            "the scrub before learned its time"
+        );
     }
 
     #[test]

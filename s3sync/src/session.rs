@@ -29,7 +29,10 @@ pub struct Ending {
 impl Ending {
     /// An ending.
     pub fn new(exit: Exit, why: impl ToString) -> Self {
-        Ending { exit, why: why.to_string() }
+        Ending {
+            exit,
+            why: why.to_string(),
+        }
     }
 }
 
@@ -67,35 +70,67 @@ impl Surroundings {
     /// DEST, opened for writing on a thread that may hang.
     pub async fn dest(&self, ends: &Ends, local: &LocalFiles) -> Result<Arc<Dest>, DestError> {
         let (path, state) = (ends.dest.clone(), local.state_dir.clone());
-        let modes = Modes { file: local.file_mode, directory: local.dir_mode };
-        let opened = blocking(&self.status, "open", move || Dest::open(&path, state.as_deref(), modes)).await;
+        let modes = Modes {
+            file: local.file_mode,
+            directory: local.dir_mode,
+        };
+        let opened = blocking(&self.status, "open", move || {
+            Dest::open(&path, state.as_deref(), modes)
+        })
+        .await;
         opened.map(Arc::new)
     }
 
     /// DEST, opened for reading only.
-    pub async fn look(&self, dest: &Path, state: Option<&Path>) -> Result<Option<Arc<Dest>>, DestError> {
+    pub async fn look(
+        &self,
+        dest: &Path,
+        state: Option<&Path>,
+    ) -> Result<Option<Arc<Dest>>, DestError> {
         let (path, state) = (dest.to_path_buf(), state.map(Path::to_path_buf));
-        let opened = blocking(&self.status, "open", move || Dest::look(&path, state.as_deref())).await;
+        let opened = blocking(&self.status, "open", move || {
+            Dest::look(&path, state.as_deref())
+        })
+        .await;
         opened.map(|dest| dest.map(Arc::new))
     }
 
     /// One attempt at the lock.
-    pub async fn attempt(&self, dest: &Arc<Dest>, owner: &str) -> Result<Result<Arc<Lock>, (Heartbeat, i64)>, DestError> {
+    pub async fn attempt(
+        &self,
+        dest: &Arc<Dest>,
+        owner: &str,
+    ) -> Result<Result<Arc<Lock>, (Heartbeat, i64)>, DestError> {
         let (state, owner) = (Arc::clone(dest.state()), owner.to_string());
-        let attempt = blocking(&self.status, "lock", move || lock::attempt(&state, &owner, now())).await;
+        let attempt = blocking(&self.status, "lock", move || {
+            lock::attempt(&state, &owner, now())
+        })
+        .await;
         match attempt {
             Ok(Attempt::Ours(lock)) => Ok(Ok(Arc::new(lock))),
             Ok(Attempt::Theirs(heartbeat, age)) => Ok(Err((heartbeat, age))),
-            Err(error) => Err(DestError::new("lock", dest.path().display().to_string(), error)),
+            Err(error) => Err(DestError::new(
+                "lock",
+                dest.path().display().to_string(),
+                error,
+            )),
         }
     }
 }
 
 /// The rules of a writer.
-pub fn rules(deletes: &Deletes, patterns: &Patterns, transfer: &Transfer, local: &LocalFiles, pause: Duration) -> Result<Rules, Ending> {
+pub fn rules(
+    deletes: &Deletes,
+    patterns: &Patterns,
+    transfer: &Transfer,
+    local: &LocalFiles,
+    pause: Duration,
+) -> Result<Rules, Ending> {
     Ok(Rules {
         policy: deletes.policy(),
-        filter: patterns.filter().map_err(|why| Ending::new(Exit::Usage, why))?,
+        filter: patterns
+            .filter()
+            .map_err(|why| Ending::new(Exit::Usage, why))?,
         hold_on_failure: local.on_failure == OnFailure::Hold,
         adopt: local.adopt,
         concurrency: transfer.concurrency,
@@ -105,6 +140,9 @@ pub fn rules(deletes: &Deletes, patterns: &Patterns, transfer: &Transfer, local:
 
 /// Who this process is, for others: host, process, and a part that no two processes share.
 pub fn owner() -> String {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
     format!("{host}/{}/{:08x}", std::process::id(), fastrand::u32(..))
 }

@@ -42,16 +42,36 @@ pub struct Setbacks {
 impl Setbacks {
     /// Notes that `object` could not be kept. `now` is milliseconds since 1970; `pause` is how long an
     /// obstruction is believed.
-    pub fn note(&mut self, object: &Object, how: How, reason: String, exit: agent::exit::Exit, now: i64, pause: Duration) {
-        let before = self.by_path.get(&object.key).filter(|before| before.object == *object);
+    pub fn note(
+        &mut self,
+        object: &Object,
+        how: How,
+        reason: String,
+        exit: agent::exit::Exit,
+        now: i64,
+        pause: Duration,
+    ) {
+        let before = self
+            .by_path
+            .get(&object.key)
+            .filter(|before| before.object == *object);
         let passes = before.map_or(0, |before| before.passes) + 1;
         let pause = match how {
             How::Obstructed => pause.as_millis() as i64,
             // At once while it holds others back; then after 2 s, 4 s, ... as long as an obstruction.
             How::Failed if passes <= HELD_PASSES => 0,
-            How::Failed => (1_000i64 << (passes - HELD_PASSES).min(20)).min(pause.as_millis() as i64),
+            How::Failed => {
+                (1_000i64 << (passes - HELD_PASSES).min(20)).min(pause.as_millis() as i64)
+            }
         };
-        let setback = Setback { object: object.clone(), how, passes, reason, exit, next: now + pause };
+        let setback = Setback {
+            object: object.clone(),
+            how,
+            passes,
+            reason,
+            exit,
+            next: now + pause,
+        };
         self.by_path.insert(object.key.clone(), setback);
     }
 
@@ -69,14 +89,25 @@ impl Setbacks {
         if self.by_path.is_empty() {
             return;
         }
-        let wanted: BTreeMap<&str, &Object> = fetch.iter().map(|fetch| (fetch.path(), &fetch.object)).collect();
-        self.by_path.retain(|path, setback| wanted.get(&**path).is_some_and(|object| **object == setback.object));
-        fetch.retain(|fetch| self.of(&fetch.object).is_none_or(|setback| setback.next <= now));
+        let wanted: BTreeMap<&str, &Object> = fetch
+            .iter()
+            .map(|fetch| (fetch.path(), &fetch.object))
+            .collect();
+        self.by_path.retain(|path, setback| {
+            wanted
+                .get(&**path)
+                .is_some_and(|object| **object == setback.object)
+        });
+        fetch.retain(|fetch| {
+            self.of(&fetch.object)
+                .is_none_or(|setback| setback.next <= now)
+        });
     }
 
     /// Believes in no obstruction any more: something below DEST changed.
     pub fn look_again(&mut self) {
-        self.by_path.retain(|_, setback| setback.how != How::Obstructed);
+        self.by_path
+            .retain(|_, setback| setback.how != How::Obstructed);
     }
 
     /// Forgets a path that was kept.
@@ -86,11 +117,15 @@ impl Setbacks {
 
     /// Every setback by path.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Setback)> {
-        self.by_path.iter().map(|(path, setback)| (&**path, setback))
+        self.by_path
+            .iter()
+            .map(|(path, setback)| (&**path, setback))
     }
 
     fn of(&self, object: &Object) -> Option<&Setback> {
-        self.by_path.get(&object.key).filter(|setback| setback.object == *object)
+        self.by_path
+            .get(&object.key)
+            .filter(|setback| setback.object == *object)
     }
 }
 
@@ -103,12 +138,28 @@ mod tests {
     const PAUSE: Duration = Duration::from_secs(300);
 
     fn fetch(etag: &str) -> Fetch {
-        let object = Object { key: "a".into(), etag: etag.into(), size: 1, modified: 1, archived: false };
-        Fetch { object, why: Why::Add }
+        let object = Object {
+            key: "a".into(),
+            etag: etag.into(),
+            size: 1,
+            modified: 1,
+            archived: false,
+        };
+        Fetch {
+            object,
+            why: Why::Add,
+        }
     }
 
     fn fail(setbacks: &mut Setbacks, fetch: &Fetch, now: i64) {
-        setbacks.note(&fetch.object, How::Failed, "why".into(), Exit::Source, now, PAUSE);
+        setbacks.note(
+            &fetch.object,
+            How::Failed,
+            "why".into(),
+            Exit::Source,
+            now,
+            PAUSE,
+        );
     }
 
     #[test]
@@ -119,7 +170,10 @@ mod tests {
             fail(&mut setbacks, &bad[0], 0);
             assert_eq!(setbacks.hold_back(&bad), expected);
         }
-        assert!(!setbacks.hold_back(&[fetch("2")]), "another version begins anew");
+        assert!(
+            !setbacks.hold_back(&[fetch("2")]),
+            "another version begins anew"
+        );
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use crate::filter::Filter;
 use crate::gate::{Limit, Mode, Policy};
 use crate::source::Location;
-use agent::settings::{MetricsSettings, Output, OutputSettings, StatusSettings, duration, mode, show_duration, size};
+use agent::settings::{
+    MetricsSettings, Output, OutputSettings, StatusSettings, duration, mode, show_duration, size,
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -184,7 +186,11 @@ impl Deletes {
             DeleteMode::All => Mode::All,
             DeleteMode::Never => Mode::Never,
         };
-        Policy { mode, limit: self.max_delete, allow_empty: self.allow_empty }
+        Policy {
+            mode,
+            limit: self.max_delete,
+            allow_empty: self.allow_empty,
+        }
     }
 }
 
@@ -227,7 +233,12 @@ pub struct Transfer {
     #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = part_size)]
     pub part_size: u64,
     /// Ask S3 for stored checksums with each object, or never: some other stores refuse to be asked
-    #[arg(long, value_enum, value_name = "WHEN", default_value = "when-supported")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHEN",
+        default_value = "when-supported"
+    )]
     pub checksums: Checksums,
 }
 
@@ -308,13 +319,18 @@ pub fn is_json(output: &OutputSettings) -> bool {
 fn interval(text: &str) -> Result<Interval, String> {
     match text {
         "auto" => Ok(Interval::Auto),
-        text => positive(text).map(Interval::Fixed).map_err(|why| format!("{why}, or auto")),
+        text => positive(text)
+            .map(Interval::Fixed)
+            .map_err(|why| format!("{why}, or auto")),
     }
 }
 
 fn positive(text: &str) -> Result<Duration, String> {
     match duration(text)? {
-        Duration::ZERO => Err(format!("it must be more than {}", show_duration(Duration::ZERO))),
+        Duration::ZERO => Err(format!(
+            "it must be more than {}",
+            show_duration(Duration::ZERO)
+        )),
         duration => Ok(duration),
     }
 }
@@ -342,10 +358,15 @@ fn part_size(text: &str) -> Result<u64, String> {
 }
 
 fn held_id(text: &str) -> Result<String, String> {
-    let is_id = text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let is_id = text.len() == 16
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     match is_id {
         true => Ok(text.to_string()),
-        false => Err("it takes the 16 hexadecimal digits that log, status, report and plan show".to_string()),
+        false => Err(
+            "it takes the 16 hexadecimal digits that log, status, report and plan show".to_string(),
+        ),
     }
 }
 
@@ -355,10 +376,25 @@ mod tests {
 
     #[test]
     fn the_interval_grows_with_the_pages() {
-        for (pages, seconds) in [(0, 5.0), (1, 5.0), (2, 5.0), (3, 7.5), (10, 25.0), (24, 60.0), (100, 60.0)] {
-            assert_eq!(Interval::Auto.of(pages).as_secs_f64(), seconds, "{pages} pages");
+        for (pages, seconds) in [
+            (0, 5.0),
+            (1, 5.0),
+            (2, 5.0),
+            (3, 7.5),
+            (10, 25.0),
+            (24, 60.0),
+            (100, 60.0),
+        ] {
+            assert_eq!(
+                Interval::Auto.of(pages).as_secs_f64(),
+                seconds,
+                "{pages} pages"
+            );
         }
-        assert_eq!(Interval::Fixed(Duration::from_secs(1)).of(100), Duration::from_secs(1));
+        assert_eq!(
+            Interval::Fixed(Duration::from_secs(1)).of(100),
+            Duration::from_secs(1)
+        );
     }
 
     #[test]
@@ -369,7 +405,13 @@ mod tests {
     #[test]
     fn an_id_is_sixteen_hexadecimal_digits() {
         assert!(held_id("0123456789abcdef").is_ok());
-        for text in ["", "../0123456789abc", "0123456789ABCDEF", "0123456789abcde", "0123456789abcdef0"] {
+        for text in [
+            "",
+            "../0123456789abc",
+            "0123456789ABCDEF",
+            "0123456789abcde",
+            "0123456789abcdef0",
+        ] {
             assert!(held_id(text).is_err(), "{text}");
         }
     }

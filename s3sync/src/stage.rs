@@ -68,11 +68,22 @@ impl Stage {
             remove_tree(&above, &other)?;
         }
         let handle = make(&above, &name)?;
-        Ok(Stage { above, name, handle, file_mode: dest.modes().file, next: AtomicU64::new(0) })
+        Ok(Stage {
+            above,
+            name,
+            handle,
+            file_mode: dest.modes().file,
+            next: AtomicU64::new(0),
+        })
     }
 
     /// A new file to write an object to.
-    pub fn create(self: &Arc<Self>, etag: &str, hash_md5: bool, status: &Status) -> io::Result<StageWriter> {
+    pub fn create(
+        self: &Arc<Self>,
+        etag: &str,
+        hash_md5: bool,
+        status: &Status,
+    ) -> io::Result<StageWriter> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let name = part(number);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
@@ -94,7 +105,12 @@ impl Stage {
     /// Gives a staged file the time that readers will see.
     pub fn touch(&self, staged: &Staged, mtime: i64) -> io::Result<()> {
         let flags = AtFlags::SYMLINK_NOFOLLOW;
-        Ok(rustix::fs::utimensat(&self.handle, &*part(staged.number), &dest::times(mtime), flags)?)
+        Ok(rustix::fs::utimensat(
+            &self.handle,
+            &*part(staged.number),
+            &dest::times(mtime),
+            flags,
+        )?)
     }
 
     /// Renames a staged file over `path`, whose directories are made. Returns its new time of change,
@@ -116,7 +132,9 @@ impl Stage {
             other => other?,
         }
         let stat = rustix::fs::statat(&directory, leaf, AtFlags::SYMLINK_NOFOLLOW);
-        Ok(stat.map_or(0, |stat| stat.st_ctime * 1_000_000_000 + stat.st_ctime_nsec as i64))
+        Ok(stat.map_or(0, |stat| {
+            stat.st_ctime * 1_000_000_000 + stat.st_ctime_nsec as i64
+        }))
     }
 
     /// Takes the file at `path` out of DEST; returns whether there was one. A directory is left, and
@@ -147,7 +165,9 @@ impl Stage {
 
     /// Removes every staged file.
     pub fn sweep(&self) -> io::Result<()> {
-        names(&self.handle)?.iter().try_for_each(|name| self.remove(name))
+        names(&self.handle)?
+            .iter()
+            .try_for_each(|name| self.remove(name))
     }
 
     /// Removes the staging directory: at a good end.
@@ -210,7 +230,10 @@ impl Sink for StageWriter {
             number: self.number,
             size: self.size,
             sha256: std::mem::take(&mut self.sha256).finalize().into(),
-            md5: self.md5.take().is_some_and(|(md5, etag)| hex(&md5.finalize()) == etag),
+            md5: self
+                .md5
+                .take()
+                .is_some_and(|(md5, etag)| hex(&md5.finalize()) == etag),
             inode,
             locked: self.zip.found,
         })
@@ -304,7 +327,15 @@ mod tests {
 
     fn open(epoch: u64) -> (tempfile::TempDir, Dest, Arc<Stage>) {
         let directory = tempfile::tempdir().unwrap();
-        let dest = Dest::open(directory.path(), None, Modes { file: 0o664, directory: 0o775 }).unwrap();
+        let dest = Dest::open(
+            directory.path(),
+            None,
+            Modes {
+                file: 0o664,
+                directory: 0o775,
+            },
+        )
+        .unwrap();
         let stage = Arc::new(Stage::open(&dest, epoch).unwrap());
         (directory, dest, stage)
     }
@@ -321,7 +352,10 @@ mod tests {
         let staged = stage_bytes(&stage, &[b"x = ", b"1\n"]);
         assert!(!directory.path().join("a/b.py").exists());
         stage.publish(&staged, &dest, "a/b.py").unwrap();
-        assert_eq!(std::fs::read(directory.path().join("a/b.py")).unwrap(), b"x = 1\n");
+        assert_eq!(
+            std::fs::read(directory.path().join("a/b.py")).unwrap(),
+            b"x = 1\n"
+        );
         assert_eq!(dest.find("a/b.py").unwrap().unwrap().inode, staged.inode);
     }
 
@@ -334,7 +368,10 @@ mod tests {
         assert!(frozen.publish(&staged, &dest, "a.py").is_err());
         assert!(frozen.retire(&dest, "kept.py").is_err());
         assert!(!directory.path().join("a.py").exists());
-        assert_eq!(std::fs::read(directory.path().join("kept.py")).unwrap(), b"kept");
+        assert_eq!(
+            std::fs::read(directory.path().join("kept.py")).unwrap(),
+            b"kept"
+        );
     }
 
     #[test]
@@ -343,7 +380,10 @@ mod tests {
         std::fs::create_dir(directory.path().join("a")).unwrap();
         std::fs::write(directory.path().join("a/b.py"), "kept").unwrap();
         assert!(!stage.retire(&dest, "a").unwrap());
-        assert_eq!(std::fs::read(directory.path().join("a/b.py")).unwrap(), b"kept");
+        assert_eq!(
+            std::fs::read(directory.path().join("a/b.py")).unwrap(),
+            b"kept"
+        );
     }
 
     #[test]
@@ -357,7 +397,14 @@ mod tests {
         assert_eq!(dest.find("link/a.py").unwrap(), None);
         assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
         stage.publish(&staged, &dest, "link").unwrap();
-        assert!(directory.path().join("link").symlink_metadata().unwrap().is_file());
+        assert!(
+            directory
+                .path()
+                .join("link")
+                .symlink_metadata()
+                .unwrap()
+                .is_file()
+        );
     }
 
     #[test]
@@ -366,7 +413,12 @@ mod tests {
         let mut writer = stage.create("", false, &Status::disabled()).unwrap();
         writer.write(b"half").unwrap();
         drop(writer);
-        assert_eq!(std::fs::read_dir(directory.path().join(".s3sync/staging/1")).unwrap().count(), 0);
+        assert_eq!(
+            std::fs::read_dir(directory.path().join(".s3sync/staging/1"))
+                .unwrap()
+                .count(),
+            0
+        );
     }
 
     #[test]
@@ -380,11 +432,20 @@ mod tests {
             (&[b"PK\x05", b"x\x06"], false),
         ] {
             let staged = stage_bytes(&stage, pieces);
-            let path = directory.path().join(".s3sync/staging/1").join(part(staged.number));
+            let path = directory
+                .path()
+                .join(".s3sync/staging/1")
+                .join(part(staged.number));
             let mode = path.metadata().unwrap().permissions().mode() & 0o777;
             assert_eq!(mode == 0, locked, "{pieces:?}");
             stage.publish(&staged, &dest, "a.zip").unwrap();
-            let mode = directory.path().join("a.zip").metadata().unwrap().permissions().mode();
+            let mode = directory
+                .path()
+                .join("a.zip")
+                .metadata()
+                .unwrap()
+                .permissions()
+                .mode();
             assert!(mode & 0o400 != 0);
         }
     }

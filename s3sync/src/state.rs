@@ -66,7 +66,9 @@ impl StateDir {
     /// When the file's content last changed by the file server's clock, milliseconds since 1970.
     pub fn modified(&self, name: &str) -> io::Result<Option<i64>> {
         match rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(stat.st_mtime * 1_000 + stat.st_mtime_nsec as i64 / 1_000_000)),
+            Ok(stat) => Ok(Some(
+                stat.st_mtime * 1_000 + stat.st_mtime_nsec as i64 / 1_000_000,
+            )),
             Err(rustix::io::Errno::NOENT) => Ok(None),
             Err(error) => Err(error.into()),
         }

@@ -37,10 +37,32 @@ enum End {
 }
 
 /// Watches for ever.
-pub async fn watch(settings: &Watch, around: &Surroundings, metrics: Metrics) -> Result<(), Ending> {
-    let rules = rules(&settings.deletes, &settings.patterns, &settings.transfer, &settings.local, settings.timing.scrub_interval)?;
-    let board = Board::new(around.status.clone(), metrics, &settings.ends.source.to_string());
-    let watcher = Watcher { settings, around, rules, board, owner: owner(), passed: Cell::default(), reigning: Cell::new(false) };
+pub async fn watch(
+    settings: &Watch,
+    around: &Surroundings,
+    metrics: Metrics,
+) -> Result<(), Ending> {
+    let rules = rules(
+        &settings.deletes,
+        &settings.patterns,
+        &settings.transfer,
+        &settings.local,
+        settings.timing.scrub_interval,
+    )?;
+    let board = Board::new(
+        around.status.clone(),
+        metrics,
+        &settings.ends.source.to_string(),
+    );
+    let watcher = Watcher {
+        settings,
+        around,
+        rules,
+        board,
+        owner: owner(),
+        passed: Cell::default(),
+        reigning: Cell::new(false),
+    };
     watcher.status_begins();
     let ended = watcher.run().await;
     watcher.board.finish().await;
@@ -61,7 +83,9 @@ struct Watcher<'a> {
 
 impl Watcher<'_> {
     fn status_begins(&self) {
-        self.around.status.update(|state| state.phase = "starting".to_string());
+        self.around
+            .status
+            .update(|state| state.phase = "starting".to_string());
         info!(
             source = %self.settings.ends.source, dest = %self.settings.ends.dest.display(), owner = self.owner,
             event = "started", "s3sync watches"
@@ -105,7 +129,11 @@ impl Watcher<'_> {
 
     /// Follows until the lock can be had, then reigns. `started` is set once DEST was usable.
     async fn live(&self, started: &mut bool) -> End {
-        let dest = match self.around.dest(&self.settings.ends, &self.settings.local).await {
+        let dest = match self
+            .around
+            .dest(&self.settings.ends, &self.settings.local)
+            .await
+        {
             Ok(dest) => dest,
             Err(error) => return End::Over(error.into()),
         };
@@ -114,8 +142,16 @@ impl Watcher<'_> {
             Ok(None) => return End::Stopped,
             Err(failure) => return End::Over(failure),
         };
-        let source = self.around.source(&self.settings.ends.source, &self.settings.transfer);
-        let opened = Writer::open(source, dest, Arc::clone(&lock), self.rules.clone(), self.around.status.clone());
+        let source = self
+            .around
+            .source(&self.settings.ends.source, &self.settings.transfer);
+        let opened = Writer::open(
+            source,
+            dest,
+            Arc::clone(&lock),
+            self.rules.clone(),
+            self.around.status.clone(),
+        );
         let mut writer = match opened.await {
             Ok(writer) => writer,
             Err(failure) => return End::Over(failure),
@@ -143,9 +179,18 @@ impl Watcher<'_> {
     }
 
     /// Waits for the lock; `None` when a signal came first.
-    async fn follow(&self, dest: &Arc<Dest>, started: &mut bool) -> Result<Option<Arc<Lock>>, Failure> {
+    async fn follow(
+        &self,
+        dest: &Arc<Dest>,
+        started: &mut bool,
+    ) -> Result<Option<Arc<Lock>>, Failure> {
         let mut filled = None;
-        let poll = self.settings.timing.interval.of(1).min(Duration::from_secs(5));
+        let poll = self
+            .settings
+            .timing
+            .interval
+            .of(1)
+            .min(Duration::from_secs(5));
         let mut following: Option<String> = None;
         loop {
             let (heartbeat, age) = match self.around.attempt(dest, &self.owner).await? {
@@ -160,7 +205,11 @@ impl Watcher<'_> {
             *started = true;
             self.board.trouble(None);
             if following.as_ref() != Some(&heartbeat.owner) {
-                info!(writer = heartbeat.owner, event = "following", "another s3sync writes; this one follows");
+                info!(
+                    writer = heartbeat.owner,
+                    event = "following",
+                    "another s3sync writes; this one follows"
+                );
                 following = Some(heartbeat.owner.clone());
             }
             // With --adopt the writer may be another source's: its files are not what was asked for.
@@ -177,17 +226,27 @@ impl Watcher<'_> {
         if heartbeat.source.is_empty() || heartbeat.source == ours || self.rules.adopt {
             return Ok(());
         }
-        Err(Failure::OtherSource { dest: dest.path().display().to_string(), theirs: heartbeat.source.clone(), ours })
+        Err(Failure::OtherSource {
+            dest: dest.path().display().to_string(),
+            theirs: heartbeat.source.clone(),
+            ours,
+        })
     }
 
     /// Whether DEST holds an earlier complete pass of the same source.
     async fn is_filled(&self, dest: &Arc<Dest>) -> Result<bool, Failure> {
-        let (dest, ours, rules) = (Arc::clone(dest), self.settings.ends.source.to_string(), self.rules.clone());
+        let (dest, ours, rules) = (
+            Arc::clone(dest),
+            self.settings.ends.source.to_string(),
+            self.rules.clone(),
+        );
         blocking(&self.around.status, "load", move || {
             // A writer may be replacing it this very moment; its heartbeat tells the rest.
             let loaded = journal::load(dest.state()).ok().flatten();
             check_source(&dest, loaded.as_ref(), &ours, rules.adopt)?;
-            let complete = loaded.filter(|loaded| loaded.source == ours).and_then(|loaded| loaded.manifest.complete);
+            let complete = loaded
+                .filter(|loaded| loaded.source == ours)
+                .and_then(|loaded| loaded.manifest.complete);
             Ok(complete.is_some_and(|complete| complete.files > 0 || rules.policy.allow_empty))
         })
         .await
@@ -197,18 +256,26 @@ impl Watcher<'_> {
     async fn reign(&self, writer: &mut Writer) -> Failure {
         name_unmanaged(writer);
         // Before a first complete pass DEST has no revision that means anything.
-        let revision = writer.manifest().complete.is_some().then(|| writer.revision().to_string());
+        let revision = writer
+            .manifest()
+            .complete
+            .is_some()
+            .then(|| writer.revision().to_string());
         self.board.show_writer(writer, 0, revision.as_deref());
         let mut waits = self.waits();
         let mut scrubs = Scrubs::new(self.settings, writer);
         let mut pages = None;
         loop {
             let begun = Instant::now();
-            let passed = writer.pass(self.settings.timing.settle, |_| self.board.listed()).await;
+            let passed = writer
+                .pass(self.settings.timing.settle, |_| self.board.listed())
+                .await;
             let wait = match passed {
                 Ok(passed) => {
                     self.tell_cost(&mut pages, passed.pages);
-                    if self.board.passed(writer, &passed, begun.elapsed().as_secs_f64())
+                    if self
+                        .board
+                        .passed(writer, &passed, begun.elapsed().as_secs_f64())
                         && let Err(error) = self.board.beat(writer.lock(), false).await
                     {
                         warn!(%error, event = "heartbeat_failed", "the heartbeat cannot be written");
@@ -237,7 +304,13 @@ impl Watcher<'_> {
         *told = Some(pages);
         let interval = self.settings.timing.interval.of(pages);
         let dollars = format!("{:.2}", monthly_cost(pages, interval));
-        info!(pages, interval = show_duration(interval), monthly_usd = dollars, event = "list_cost", "what the LISTs cost");
+        info!(
+            pages,
+            interval = show_duration(interval),
+            monthly_usd = dollars,
+            event = "list_cost",
+            "what the LISTs cost"
+        );
     }
 
     fn waits(&self) -> impl Iterator<Item = Duration> + Send + use<> {
@@ -262,13 +335,16 @@ fn shortened(interval: Duration) -> Duration {
     interval.mul_f64(1.0 - fastrand::f64() * 0.1)
 }
 
+/// What a light scrub found, and every file below DEST if that could be walked.
+type Looked = (Findings, Option<BTreeSet<Box<str>>>);
+
 /// The scrubs of a reign, light and deep, at most one of each at a time.
 struct Scrubs {
     every: Duration,
     deep_every: Duration,
     next: Instant,
     next_deep: Instant,
-    light: Option<JoinHandle<Result<(Findings, Option<BTreeSet<Box<str>>>), DestError>>>,
+    light: Option<JoinHandle<Result<Looked, DestError>>>,
     deep: Option<JoinHandle<Findings>>,
     stop: Arc<AtomicBool>,
 }
@@ -281,8 +357,15 @@ impl Drop for Scrubs {
 
 impl Scrubs {
     fn new(settings: &Watch, writer: &Writer) -> Self {
-        let (every, deep_every) = (settings.timing.scrub_interval, settings.timing.deep_scrub_interval);
-        let age = writer.manifest().deep_scrubbed.map_or(0, |at| now() - at).max(0);
+        let (every, deep_every) = (
+            settings.timing.scrub_interval,
+            settings.timing.deep_scrub_interval,
+        );
+        let age = writer
+            .manifest()
+            .deep_scrubbed
+            .map_or(0, |at| now() - at)
+            .max(0);
         let deep_wait = deep_every.saturating_sub(Duration::from_millis(age as u64));
         let begun = Instant::now();
         Scrubs {
@@ -335,16 +418,32 @@ impl Scrubs {
     }
 
     fn wake(&self) -> Instant {
-        let light = if self.light.is_none() { Some(self.next) } else { None };
-        let deep = if self.deep.is_none() { Some(self.next_deep) } else { None };
-        light.into_iter().chain(deep).min().unwrap_or_else(|| Instant::now() + LONGEST_WAIT)
+        let light = if self.light.is_none() {
+            Some(self.next)
+        } else {
+            None
+        };
+        let deep = if self.deep.is_none() {
+            Some(self.next_deep)
+        } else {
+            None
+        };
+        light
+            .into_iter()
+            .chain(deep)
+            .min()
+            .unwrap_or_else(|| Instant::now() + LONGEST_WAIT)
     }
 
     fn start_due(&mut self, writer: &Writer) {
         let at = Instant::now();
         if self.light.is_none() && at >= self.next {
             self.next = at + self.every;
-            let (picture, stop, dest) = (scrub::picture(writer.manifest(), false), Arc::clone(&self.stop), Arc::clone(writer.dest()));
+            let (picture, stop, dest) = (
+                scrub::picture(writer.manifest(), false),
+                Arc::clone(&self.stop),
+                Arc::clone(writer.dest()),
+            );
             let (filter, status) = (writer.rules().filter.clone(), writer.status().clone());
             self.light = Some(tokio::spawn(async move {
                 blocking(&status, "scrub", move || {
@@ -352,16 +451,25 @@ impl Scrubs {
                     dest.check_in_place()?;
                     let findings = scrub::run(&dest, &picture, &stop);
                     // The writer takes out what it manages: its manifest may have changed by then.
-                    Ok((findings, local::unmanaged(&dest, &filter, &Manifest::default()).ok()))
+                    Ok((
+                        findings,
+                        local::unmanaged(&dest, &filter, &Manifest::default()).ok(),
+                    ))
                 })
                 .await
             }));
         }
         if self.deep.is_none() && at >= self.next_deep {
             self.next_deep = at + self.deep_every;
-            let (picture, stop, dest) = (scrub::picture(writer.manifest(), true), Arc::clone(&self.stop), Arc::clone(writer.dest()));
+            let (picture, stop, dest) = (
+                scrub::picture(writer.manifest(), true),
+                Arc::clone(&self.stop),
+                Arc::clone(writer.dest()),
+            );
             // No activity is shown: a deep scrub is meant to take long.
-            self.deep = Some(tokio::task::spawn_blocking(move || scrub::run(&dest, &picture, &stop)));
+            self.deep = Some(tokio::task::spawn_blocking(move || {
+                scrub::run(&dest, &picture, &stop)
+            }));
         }
     }
 }
@@ -383,11 +491,23 @@ async fn ended<T>(task: &mut Option<JoinHandle<T>>) -> Option<T> {
 /// Hands what drifted to the next pass; returns whether there is anything.
 fn take(writer: &mut Writer, findings: Findings, kind: &'static str) -> bool {
     if let Some(first) = findings.errors.first() {
-        warn!(first, count = findings.errors.len(), kind, event = "scrub_errors", "files could not be looked at");
+        warn!(
+            first,
+            count = findings.errors.len(),
+            kind,
+            event = "scrub_errors",
+            "files could not be looked at"
+        );
     }
     let suspects = writer.take_findings(findings);
     if let Some(first) = suspects.first() {
-        warn!(first = &**first, count = suspects.len(), kind, event = "drifted", "local files are not as they were published");
+        warn!(
+            first = &**first,
+            count = suspects.len(),
+            kind,
+            event = "drifted",
+            "local files are not as they were published"
+        );
     }
     let found = !suspects.is_empty();
     writer.suspects.extend(suspects);

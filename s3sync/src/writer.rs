@@ -75,10 +75,21 @@ pub struct Writer {
 impl Writer {
     /// Takes up the reign that `lock` stands for: sweeps staging, reads the manifest, settles what an
     /// earlier writer left half done.
-    pub async fn open(source: Source, dest: Arc<Dest>, lock: Arc<Lock>, rules: Rules, status: Status) -> Result<Self, Failure> {
+    pub async fn open(
+        source: Source,
+        dest: Arc<Dest>,
+        lock: Arc<Lock>,
+        rules: Rules,
+        status: Status,
+    ) -> Result<Self, Failure> {
         let source_name = source.location().to_string();
         let opened = {
-            let (dest, lock, rules, name) = (Arc::clone(&dest), Arc::clone(&lock), rules.clone(), source_name.clone());
+            let (dest, lock, rules, name) = (
+                Arc::clone(&dest),
+                Arc::clone(&lock),
+                rules.clone(),
+                source_name.clone(),
+            );
             blocking(&status, "load", move || load(&dest, &lock, &rules, &name)).await?
         };
         let shop = Workshop {
@@ -143,7 +154,9 @@ impl Writer {
 
     /// The revision in DEST; computed once after each change.
     pub fn revision(&mut self) -> Revision {
-        *self.revision.get_or_insert_with(|| self.manifest.revision())
+        *self
+            .revision
+            .get_or_insert_with(|| self.manifest.revision())
     }
 
     pub(crate) fn forget_revision(&mut self) {
@@ -183,7 +196,9 @@ impl Writer {
             .await;
         result.map_err(|error| DestError::new("write", journal::NAME, error))?;
         self.journal = Some(journal);
-        changes.into_iter().for_each(|change| self.manifest.apply(change));
+        changes
+            .into_iter()
+            .for_each(|change| self.manifest.apply(change));
         Ok(())
     }
 
@@ -192,14 +207,26 @@ impl Writer {
         match self.journal.take() {
             Some(journal) if !journal.is_long(&self.manifest) => Ok(journal),
             _ => {
-                let (dest, manifest, name) = (Arc::clone(&self.shop.dest), self.manifest.clone(), self.source_name.clone());
-                let written = self.blocking("write", move || Journal::rewrite(dest.state(), &name, &manifest)).await;
+                let (dest, manifest, name) = (
+                    Arc::clone(&self.shop.dest),
+                    self.manifest.clone(),
+                    self.source_name.clone(),
+                );
+                let written = self
+                    .blocking("write", move || {
+                        Journal::rewrite(dest.state(), &name, &manifest)
+                    })
+                    .await;
                 Ok(written.map_err(|error| DestError::new("write", journal::NAME, error))?)
             }
         }
     }
 
-    pub(crate) async fn blocking<T: Send + 'static>(&self, what: &'static str, work: impl FnOnce() -> T + Send + 'static) -> T {
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
         blocking(&self.shop.status, what, work).await
     }
 
@@ -246,7 +273,10 @@ fn load(dest: &Dest, lock: &Lock, rules: &Rules, source: &str) -> Result<Opened,
             };
             (manifest, journal)
         }
-        None => (Manifest::default(), Journal::rewrite(dest.state(), source, &Manifest::default())),
+        None => (
+            Manifest::default(),
+            Journal::rewrite(dest.state(), source, &Manifest::default()),
+        ),
     };
     let walk = fresh || rules.policy.mode == crate::gate::Mode::All;
     let unmanaged = match walk {
@@ -254,11 +284,23 @@ fn load(dest: &Dest, lock: &Lock, rules: &Rules, source: &str) -> Result<Opened,
         false => BTreeSet::new(),
     };
     let journal = journal.map_err(fail("write the manifest of"))?;
-    Ok(Opened { stage, journal, manifest, suspects, unmanaged, fresh })
+    Ok(Opened {
+        stage,
+        journal,
+        manifest,
+        suspects,
+        unmanaged,
+        fresh,
+    })
 }
 
 /// Refuses a DEST whose manifest names another source.
-pub fn check_source(dest: &Dest, loaded: Option<&Loaded>, source: &str, adopt: bool) -> Result<(), Failure> {
+pub fn check_source(
+    dest: &Dest,
+    loaded: Option<&Loaded>,
+    source: &str,
+    adopt: bool,
+) -> Result<(), Failure> {
     match loaded {
         Some(loaded) if loaded.source != source && !adopt => Err(Failure::OtherSource {
             dest: dest.path().display().to_string(),
@@ -272,16 +314,29 @@ pub fn check_source(dest: &Dest, loaded: Option<&Loaded>, source: &str, adopt: b
 /// Settles intents that no commit followed: a rename happened if the staged inode is at the path. A
 /// path where neither the old nor the new file is goes to the suspects.
 pub(crate) fn recover(dest: &Dest, loaded: Loaded, suspects: &mut BTreeSet<Box<str>>) -> Manifest {
-    let Loaded { mut manifest, pending, unreadable, .. } = loaded;
+    let Loaded {
+        mut manifest,
+        pending,
+        unreadable,
+        ..
+    } = loaded;
     if unreadable > 0 {
-        tracing::warn!(event = "manifest_damaged", lines = unreadable, "lines of the manifest cannot be read; their files are compared anew");
+        tracing::warn!(
+            event = "manifest_damaged",
+            lines = unreadable,
+            "lines of the manifest cannot be read; their files are compared anew"
+        );
     }
     for change in pending {
-        let Change::Put(path, entry) = change else { continue };
+        let Change::Put(path, entry) = change else {
+            continue;
+        };
         let found = dest.find(&path).ok().flatten();
         let is = |entry: &Entry| {
             found.is_some_and(|found| {
-                found.inode == entry.local.inode && found.size == entry.size && found.mtime == entry.local.mtime
+                found.inode == entry.local.inode
+                    && found.size == entry.size
+                    && found.mtime == entry.local.mtime
             })
         };
         let known = manifest.files.get(&path);

@@ -2,11 +2,15 @@
 //!
 //! `TRIMTAB_CHAOS_SECONDS` says for how long it is mixed (20), `TRIMTAB_SEED` makes another run's mix.
 
+#![allow(clippy::print_stdout, reason = "a long run shows how far it is")]
+
 mod churn;
 mod support;
 
 use churn::faults::{OPERATIONS, faults, hangs, weather};
-use churn::{ARGUMENTS, Churn, Reader, difference, in_background, is_equal, number, seed, while_changing};
+use churn::{
+    ARGUMENTS, Churn, Reader, difference, in_background, is_equal, number, seed, while_changing,
+};
 use fastrand::Rng;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -32,7 +36,11 @@ fn a_single_fault_of_any_kind_never_harms_dest_and_is_over_when_it_ends() {
     let mut cases: Vec<Case> = Vec::new();
     for operation in OPERATIONS {
         for fault in faults(operation) {
-            cases.extend([true, false].map(|lasts| Case { operation, fault: fault.clone(), lasts }));
+            cases.extend([true, false].map(|lasts| Case {
+                operation,
+                fault: fault.clone(),
+                lasts,
+            }));
         }
     }
     // What lasts waits longest and begins first.
@@ -69,7 +77,10 @@ impl Case {
         let before = bench.files();
         change(&bench);
         let rule = Rule::new(self.fault.clone()).on(self.operation);
-        let rule = bench.s3.faults().add(if self.lasts { rule } else { rule.times(1) });
+        let rule = bench
+            .s3
+            .faults()
+            .add(if self.lasts { rule } else { rule.times(1) });
         let begun = Instant::now();
         let mut process = bench.program("once", ARGUMENTS).spawn();
         let acted = || bench.s3.faults().acted(rule);
@@ -80,7 +91,11 @@ impl Case {
             process.signal(Signal::TERM);
         }
         let code = process.exit_code(LONG);
-        println!("{:5.1} s, exit {code:2}, {:3} times: {self:?}", begun.elapsed().as_secs_f64(), acted());
+        println!(
+            "{:5.1} s, exit {code:2}, {:3} times: {self:?}",
+            begun.elapsed().as_secs_f64(),
+            acted()
+        );
         assert!(acted() > 0, "{self:?} never happened");
         let (files, wanted) = (bench.files(), bench.wanted());
         for (path, bytes) in &files {
@@ -93,7 +108,10 @@ impl Case {
         let different = difference(&files, &wanted);
         match code {
             0 if stopped => {}
-            0 => assert!(different.is_empty(), "{self:?}: exit 0, and these differ: {different:?}"),
+            0 => assert!(
+                different.is_empty(),
+                "{self:?}: exit 0, and these differ: {different:?}"
+            ),
             1 | 65 | 69 | 77 => {}
             code => panic!("{self:?}: exit {code}: {}", process.stderr()),
         }
@@ -128,7 +146,9 @@ fn put_large(bench: &Bench, version: u8) {
         checksum_type: Some(ChecksumType::Composite),
         ..PutOptions::default()
     };
-    bench.s3.put_with(BUCKET, &key("large.bin"), vec![version; 1_500_000], options);
+    bench
+        .s3
+        .put_with(BUCKET, &key("large.bin"), vec![version; 1_500_000], options);
 }
 
 /// objinsync takes a download that failed for done, and deletes all that a listing lacks.
@@ -144,34 +164,52 @@ fn faults_mixed_at_random_never_show_a_wrong_byte_and_dest_converges_after_them(
     let arguments = [&["--scrub-interval", "2s"], ARGUMENTS].concat();
     let mut process = bench.watch_settled(&arguments);
     let end = Instant::now() + Duration::from_secs(seconds);
-    in_background(|| reader.look_often(&bench), || {
-        while_changing(&bench, &mut churn, 50..600, || {
-            while Instant::now() < end {
-                weather(&bench, &mut random, end, || ());
-                assert!(process.is_running(), "{}", process.stderr());
-            }
-        });
-        let begun = Instant::now();
-        testkit::until(DEADLINE, "DEST to be equal to S3 after the last fault", || {
-            difference(&bench.files(), &bench.wanted()).is_empty()
-        });
-        println!("equal {:.1?} after the last fault", begun.elapsed());
-    });
+    in_background(
+        || reader.look_often(&bench),
+        || {
+            while_changing(&bench, &mut churn, 50..600, || {
+                while Instant::now() < end {
+                    weather(&bench, &mut random, end, || ());
+                    assert!(process.is_running(), "{}", process.stderr());
+                }
+            });
+            let begun = Instant::now();
+            testkit::until(
+                DEADLINE,
+                "DEST to be equal to S3 after the last fault",
+                || difference(&bench.files(), &bench.wanted()).is_empty(),
+            );
+            println!("equal {:.1?} after the last fault", begun.elapsed());
+        },
+    );
     let usage = process.usage();
-    println!("{} files read, peak {} MiB, {:?}", reader.reads, usage.peak >> 20, bench.s3.counts());
+    println!(
+        "{} files read, peak {} MiB, {:?}",
+        reader.reads,
+        usage.peak >> 20,
+        bench.s3.counts()
+    );
     assert!(usage.peak < MOST_RESIDENT, "{usage:?}");
     assert!(process.signal(Signal::TERM));
     assert_eq!(process.exit_code(DEADLINE), 0, "{}", process.stderr());
     let events = events(&process.stderr());
     println!("{events:?}");
-    assert!(events.get("trouble").is_some_and(|count| *count > 0), "no fault was ever noticed: {events:?}");
+    assert!(
+        events.get("trouble").is_some_and(|count| *count > 0),
+        "no fault was ever noticed: {events:?}"
+    );
     is_equal(&bench);
 }
 
 fn events(log: &str) -> BTreeMap<String, usize> {
     let mut events = BTreeMap::new();
-    for line in log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()) {
-        *events.entry(line["event"].as_str().unwrap_or_default().to_string()).or_default() += 1;
+    for line in log
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+    {
+        *events
+            .entry(line["event"].as_str().unwrap_or_default().to_string())
+            .or_default() += 1;
     }
     events
 }

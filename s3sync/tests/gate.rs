@@ -1,5 +1,7 @@
 //! The delete gate by play: mistakes in S3, what is held, what goes, and who may release it.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, and its helpers too")]
+
 mod support;
 
 use std::time::{Duration, SystemTime};
@@ -25,14 +27,19 @@ fn is_id(text: &str) -> bool {
 
 /// The IDs that the log of a run names as held, in order.
 fn logged_ids(stderr: &str) -> Vec<String> {
-    let events = stderr.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let events = stderr
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let held = events.filter(|event| event.to_string().contains("deletes_held"));
-    held.map(|event| find(&event, "id").expect("an ID").to_string()).collect()
+    held.map(|event| find(&event, "id").expect("an ID").to_string())
+        .collect()
 }
 
 /// A field of a log line, wherever the format puts fields.
 fn find<'a>(event: &'a serde_json::Value, field: &str) -> Option<&'a str> {
-    event[field].as_str().or_else(|| event["fields"][field].as_str())
+    event[field]
+        .as_str()
+        .or_else(|| event["fields"][field].as_str())
 }
 
 /// `once`, which must end with held deletes: the report and the ID in its log.
@@ -50,7 +57,12 @@ fn planned_id(bench: &Bench) -> String {
     let finished = bench.run("plan", &["--output", "json"]);
     assert_eq!(finished.code, 1, "{}", finished.stderr);
     let plan: Vec<serde_json::Value> = serde_json::from_str(&finished.stdout).unwrap();
-    let reason = plan.iter().find(|action| action["action"] == "hold").expect("a hold")["reason"].as_str().unwrap();
+    let reason = plan
+        .iter()
+        .find(|action| action["action"] == "hold")
+        .expect("a hold")["reason"]
+        .as_str()
+        .unwrap();
     reason.split_once("ID ").expect("an ID").1[..16].to_string()
 }
 
@@ -64,7 +76,9 @@ fn approve(bench: &Bench, id: &str) {
 
 fn until_held(bench: &Bench) -> String {
     testkit::until_some(DEADLINE, "a held set in the status", || {
-        bench.status()["detail"]["held"]["id"].as_str().map(ToString::to_string)
+        bench.status()["detail"]["held"]["id"]
+            .as_str()
+            .map(ToString::to_string)
     })
 }
 
@@ -88,7 +102,11 @@ fn an_emptied_prefix_is_held_and_log_status_report_and_plan_show_one_id() {
     assert_eq!(planned_id(&bench), id);
     let text = bench.run("once", &[]);
     assert_eq!(text.code, 1);
-    assert!(text.stdout.contains(&id) && text.stdout.contains("s3sync approve"), "{}", text.stdout);
+    assert!(
+        text.stdout.contains(&id) && text.stdout.contains("s3sync approve"),
+        "{}",
+        text.stdout
+    );
 
     // The runs of once left one.
     std::fs::remove_file(bench.status_file()).unwrap();
@@ -96,10 +114,17 @@ fn an_emptied_prefix_is_held_and_log_status_report_and_plan_show_one_id() {
     assert_eq!(until_held(&bench), id);
     bench.after_listings(3);
     let status = bench.status();
-    assert_eq!(status["healthy"], true, "a full tree stays healthy: {status}");
+    assert_eq!(
+        status["healthy"], true,
+        "a full tree stays healthy: {status}"
+    );
     assert_eq!(status["detail"]["held_deletes"], 10);
     let stderr = stop(process);
-    assert_eq!(logged_ids(&stderr), [id], "logged once, not at every poll: {stderr}");
+    assert_eq!(
+        logged_ids(&stderr),
+        [id],
+        "logged once, not at every poll: {stderr}"
+    );
     assert_eq!(bench.files(), before);
 }
 
@@ -112,7 +137,9 @@ fn an_approval_in_watch_releases_the_set_without_a_restart() {
     assert_eq!(bench.files().len(), 10);
     approve(&bench, &id);
     testkit::until(DEADLINE, "an empty DEST", || bench.files().is_empty());
-    testkit::until(DEADLINE, "no held set in the status", || bench.status()["detail"]["held"].is_null());
+    testkit::until(DEADLINE, "no held set in the status", || {
+        bench.status()["detail"]["held"].is_null()
+    });
     let stderr = stop(process);
     assert!(stderr.contains("deletes_released"), "{stderr}");
 }
@@ -153,7 +180,9 @@ fn a_slow_drain_in_watch_is_held_at_half_whatever_the_settle() {
             }
         }
         until_held(&bench);
-        testkit::until(DEADLINE, "all that is left to be held", || bench.status()["detail"]["held_deletes"] == 6);
+        testkit::until(DEADLINE, "all that is left to be held", || {
+            bench.status()["detail"]["held_deletes"] == 6
+        });
         bench.after_listings(3);
         assert_eq!(bench.files().len(), 6, "settle {settle}");
         stop(process);
@@ -169,7 +198,10 @@ fn another_tree_under_the_prefix_lands_and_the_old_one_is_held() {
         bench.put(&format!("other/g{number}.py"), format!("y = {number}"));
     }
     let (report, _) = held(&bench, &[]);
-    assert_eq!((report.added, report.deleted, report.held_deletes), (10, 0, 10));
+    assert_eq!(
+        (report.added, report.deleted, report.held_deletes),
+        (10, 0, 10)
+    );
     assert_eq!(bench.files().len(), 20);
 }
 
@@ -182,9 +214,16 @@ fn a_tree_moved_to_another_folder_goes_through() {
         bench.put(&format!("moved/{}", name(number)), format!("x = {number}"));
     }
     let plan = bench.run("plan", &[]);
-    assert!(plan.stdout.contains("10 to delete, 0 held"), "{}", plan.stdout);
+    assert!(
+        plan.stdout.contains("10 to delete, 0 held"),
+        "{}",
+        plan.stdout
+    );
     let report = bench.once(0, &[]);
-    assert_eq!((report.added, report.deleted, report.held_deletes), (10, 10, 0));
+    assert_eq!(
+        (report.added, report.deleted, report.held_deletes),
+        (10, 10, 0)
+    );
     assert_eq!(bench.files(), bench.wanted());
 }
 
@@ -213,7 +252,11 @@ fn another_source_in_the_task_definition_is_refused_until_it_is_adopted() {
             .run(DEADLINE);
         assert_eq!(finished.code, 73, "{command}: {}", finished.stderr);
         let names = ["s3://bucket/dags", "s3://bucket/prod", "--adopt"];
-        assert!(names.iter().all(|name| finished.stderr.contains(name)), "{}", finished.stderr);
+        assert!(
+            names.iter().all(|name| finished.stderr.contains(name)),
+            "{}",
+            finished.stderr
+        );
     }
     assert_eq!(bench.picture().0, before.0);
     let adopted = Program::new(env!("CARGO_BIN_EXE_s3sync"))
@@ -222,7 +265,11 @@ fn another_source_in_the_task_definition_is_refused_until_it_is_adopted() {
         .arg("--adopt")
         .envs(bench.s3.environment())
         .run(DEADLINE);
-    assert_eq!(adopted.code, 1, "the old source's files are managed, and the gate holds their deletes: {}", adopted.stderr);
+    assert_eq!(
+        adopted.code, 1,
+        "the old source's files are managed, and the gate holds their deletes: {}",
+        adopted.stderr
+    );
     assert_eq!(bench.read("a.py"), "prod");
 }
 
@@ -258,7 +305,11 @@ fn a_set_put_back_is_held_no_more() {
     }
     let report = bench.once(0, &[]);
     assert_eq!((report.held_deletes, report.unchanged), (0, 10));
-    assert_eq!(bench.picture().0, before.0, "the same bytes under a new time touch nothing");
+    assert_eq!(
+        bench.picture().0,
+        before.0,
+        "the same bytes under a new time touch nothing"
+    );
 }
 
 #[test]
@@ -269,8 +320,13 @@ fn an_approval_older_than_a_day_counts_no_more() {
     let (_, id) = held(&bench, &[]);
     let put = |age: Duration| {
         let last_modified = Some(SystemTime::now() - age);
-        let options = PutOptions { last_modified, ..PutOptions::default() };
-        bench.s3.put_with(BUCKET, &key(&format!(".s3sync/approve/{id}")), "", options);
+        let options = PutOptions {
+            last_modified,
+            ..PutOptions::default()
+        };
+        bench
+            .s3
+            .put_with(BUCKET, &key(&format!(".s3sync/approve/{id}")), "", options);
     };
     put(Duration::from_secs(24 * 3600 + 60));
     assert_eq!(held(&bench, &[]).0.deleted, 0);
@@ -287,14 +343,24 @@ fn a_file_whose_place_a_held_delete_keeps_says_so_and_lands_with_the_approval() 
     bench.delete("thing");
     bench.put("thing/a.py", "below");
     let id = until_held(&bench);
-    testkit::until(DEADLINE, "the file that waits in the status", || bench.status()["detail"]["rejected"] == 1);
+    testkit::until(DEADLINE, "the file that waits in the status", || {
+        bench.status()["detail"]["rejected"] == 1
+    });
     assert_eq!(bench.read("thing"), "file");
     approve(&bench, &id);
     bench.until_equal();
-    testkit::until(DEADLINE, "nothing that waits", || bench.status()["detail"]["rejected"] == 0);
+    testkit::until(DEADLINE, "nothing that waits", || {
+        bench.status()["detail"]["rejected"] == 0
+    });
     let stderr = stop(process);
-    let waits = stderr.lines().find(|line| line.contains("key_rejected")).unwrap_or_default();
-    assert!(waits.contains("thing/a.py") && waits.contains(&id), "{stderr}");
+    let waits = stderr
+        .lines()
+        .find(|line| line.contains("key_rejected"))
+        .unwrap_or_default();
+    assert!(
+        waits.contains("thing/a.py") && waits.contains(&id),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -318,17 +384,32 @@ fn the_last_file_of_a_prefix_is_held_too() {
 
 #[test]
 fn max_delete_is_a_count_or_a_share_and_three_are_always_free() {
-    for (limit, gone, code) in
-        [("5", 5, 0), ("5", 6, 1), ("25%", 5, 0), ("25%", 6, 1), ("0", 3, 0), ("0", 4, 1), ("0%", 3, 0), ("100%", 19, 0)]
-    {
+    for (limit, gone, code) in [
+        ("5", 5, 0),
+        ("5", 6, 1),
+        ("25%", 5, 0),
+        ("25%", 6, 1),
+        ("0", 3, 0),
+        ("0", 4, 1),
+        ("0%", 3, 0),
+        ("100%", 19, 0),
+    ] {
         let bench = bench_of(20);
         bench.once(0, &[]);
         for number in 0..gone {
             bench.delete(&name(number));
         }
         let report = bench.once(code, &["--max-delete", limit]);
-        let expected = if code == 0 { (gone as u64, 0) } else { (0, gone as u64) };
-        assert_eq!((report.deleted, report.held_deletes), expected, "--max-delete {limit}, {gone} gone");
+        let expected = if code == 0 {
+            (gone as u64, 0)
+        } else {
+            (0, gone as u64)
+        };
+        assert_eq!(
+            (report.deleted, report.held_deletes),
+            expected,
+            "--max-delete {limit}, {gone} gone"
+        );
     }
 }
 
@@ -365,7 +446,9 @@ fn delete_all_in_watch_removes_a_stray_at_the_next_scrub() {
     let bench = bench_of(5);
     let process = bench.watch_settled(&["--delete", "all", "--scrub-interval", "300ms"]);
     std::fs::write(bench.at("stray.py"), "stray").unwrap();
-    testkit::until(DEADLINE, "the stray to go", || !bench.at("stray.py").exists());
+    testkit::until(DEADLINE, "the stray to go", || {
+        !bench.at("stray.py").exists()
+    });
     assert_eq!(bench.files(), bench.wanted());
     stop(process);
 }
@@ -382,20 +465,31 @@ fn an_existing_directory_is_adopted_without_rewriting_what_is_equal() {
     std::fs::write(bench.at("changed.py"), "old").unwrap();
     std::fs::write(bench.at("stray.py"), "stray").unwrap();
     std::fs::write(bench.at("notes.txt"), "stray").unwrap();
-    let before: Vec<_> = (0..4).map(|number| identity(bench.at(&name(number)))).collect();
+    let before: Vec<_> = (0..4)
+        .map(|number| identity(bench.at(&name(number))))
+        .collect();
 
     let process = bench.watch_settled(&[]);
     bench.after_listings(3);
-    let after: Vec<_> = (0..4).map(|number| identity(bench.at(&name(number)))).collect();
+    let after: Vec<_> = (0..4)
+        .map(|number| identity(bench.at(&name(number))))
+        .collect();
     assert_eq!(after, before, "inode and times of equal files stay");
-    assert_eq!(bench.s3.count(Operation::Get), 1, "equal files are not fetched");
+    assert_eq!(
+        bench.s3.count(Operation::Get),
+        1,
+        "equal files are not fetched"
+    );
     assert_eq!(bench.read("changed.py"), "new");
     assert_eq!(bench.read("stray.py"), "stray");
     assert_eq!(bench.status()["detail"]["unmanaged"], 2);
     assert_eq!(bench.status()["detail"]["files"], 5);
     let stderr = stop(process);
     assert_eq!(stderr.matches("unmanaged_python").count(), 1, "{stderr}");
-    assert!(stderr.contains("stray.py") && !stderr.contains("notes.txt"), "{stderr}");
+    assert!(
+        stderr.contains("stray.py") && !stderr.contains("notes.txt"),
+        "{stderr}"
+    );
 
     bench.delete(&name(0));
     assert_eq!(bench.once(0, &[]).deleted, 1, "an adopted file is managed");

@@ -26,14 +26,25 @@ fn a_hanging_rename_is_named_health_stays_and_the_pass_goes_on_afterwards() {
     fuse.stall(Call::Rename);
     bench.put("a.py", "a = 2");
     let status = watcher.wait_for_trouble("DEST silent for 1");
-    assert!(stalled.elapsed() >= Duration::from_secs(10), "too early: {:?}", stalled.elapsed());
+    assert!(
+        stalled.elapsed() >= Duration::from_secs(10),
+        "too early: {:?}",
+        stalled.elapsed()
+    );
     let reason = status["reason"].as_str().unwrap();
     assert!(reason.ends_with(" s in rename"), "{reason}");
-    assert_eq!(status["healthy"], true, "a hanging file system is no reason to end the task: {status}");
+    assert_eq!(
+        status["healthy"], true,
+        "a hanging file system is no reason to end the task: {status}"
+    );
     // The status stays fresh, whatever hangs.
     let updated = status["updated"].clone();
     let status = watcher.wait_for("a later status", |status| status["updated"] != updated);
-    assert_eq!((&status["degraded"], &status["healthy"]), (&true.into(), &true.into()), "{status}");
+    assert_eq!(
+        (&status["degraded"], &status["healthy"]),
+        (&true.into(), &true.into()),
+        "{status}"
+    );
 
     fuse.go_on();
     watcher.wait_for_recovery();
@@ -73,7 +84,11 @@ fn a_second_sigterm_ends_a_hanging_watch_at_once() {
         // Only the first one's handler leaves the process there to be sent another.
         let asked = Instant::now();
         while asked.elapsed() < Duration::from_millis(500) {
-            assert!(watcher.process.is_running(), "{call:?}: it did not wait for what hangs: {}", watcher.process.stderr());
+            assert!(
+                watcher.process.is_running(),
+                "{call:?}: it did not wait for what hangs: {}",
+                watcher.process.stderr()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
         ends_within(&mut watcher.process, Duration::ZERO);
@@ -90,8 +105,14 @@ fn a_file_system_that_hangs_from_the_start_is_named_and_does_not_hold_the_proces
     let mut once = bench.program("once", &[]).spawn();
     let mut watcher = Watcher::start(&bench, "watch", &[]);
     let status = watcher.wait_for_trouble("DEST silent for 1");
-    assert_eq!(status["healthy"], false, "no pass was made, and DEST's content is not known: {status}");
-    assert!(status["reason"].as_str().unwrap().ends_with(" s in open"), "{status}");
+    assert_eq!(
+        status["healthy"], false,
+        "no pass was made, and DEST's content is not known: {status}"
+    );
+    assert!(
+        status["reason"].as_str().unwrap().ends_with(" s in open"),
+        "{status}"
+    );
     // Nothing is half done, so nothing is waited for.
     ends_within(&mut watcher.process, Duration::ZERO);
     once.signal(Signal::TERM);
@@ -114,7 +135,11 @@ fn a_follower_says_that_the_file_system_hangs_and_stays_healthy() {
     bench.put("a.py", "a = 2");
     bench.until_equal();
     let roles = [writer.role(), follower.role()];
-    assert_eq!(roles.iter().filter(|role| *role == "writer").count(), 1, "{roles:?}");
+    assert_eq!(
+        roles.iter().filter(|role| *role == "writer").count(),
+        1,
+        "{roles:?}"
+    );
 }
 
 /// A writer that has filled DEST, and waits for one of these calls.
@@ -130,7 +155,13 @@ fn hung(bench: &Bench, fuse: &Fuse, call: Call) -> Watcher {
 fn ends_within(process: &mut Process, limit: Duration) {
     let asked = Instant::now();
     assert!(process.signal(Signal::TERM));
-    assert_eq!(process.exit_code(limit + SLACK), 0, "after {:?}: {}", asked.elapsed(), process.stderr());
+    assert_eq!(
+        process.exit_code(limit + SLACK),
+        0,
+        "after {:?}: {}",
+        asked.elapsed(),
+        process.stderr()
+    );
 }
 
 /// What the one before left half done is no obstacle.

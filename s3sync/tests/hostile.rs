@@ -22,7 +22,11 @@ fn a_read_only_directory_is_refused_at_the_start() {
     let bench = Bench::with(FILES);
     let _mount = Mount::read_only(bench.dest());
     both_refuse(&bench, &[], &["Read-only file system", "mount it writable"]);
-    assert_eq!(bench.s3.requests().len(), 0, "it was found before anything was asked of S3");
+    assert_eq!(
+        bench.s3.requests().len(),
+        0,
+        "it was found before anything was asked of S3"
+    );
 }
 
 #[test]
@@ -44,8 +48,16 @@ fn once_on_a_file_system_too_small_for_the_set_ends_with_73_and_keeps_what_was_t
     bench.put("a.py", "a = 2");
     bench.put("large.bin", vec![7; 1 << 20]);
     bench.delete("pkg/b.py");
-    refused("once", &bench.run("once", &[]), &["No space left", "free some room"]);
-    assert_eq!(bench.picture(), before, "nothing was truncated, replaced or deleted");
+    refused(
+        "once",
+        &bench.run("once", &[]),
+        &["No space left", "free some room"],
+    );
+    assert_eq!(
+        bench.picture(),
+        before,
+        "nothing was truncated, replaced or deleted"
+    );
     assert_eq!(staged(&bench), 0, "its room is given back");
     bench.s3.delete("bucket", "dags/large.bin");
     assert_eq!(bench.run("once", &[]).code, 0);
@@ -58,7 +70,11 @@ fn a_directory_of_another_user_is_refused_at_the_start() {
     open_to_all(bench.outside.path());
     for command in ["once", "watch"] {
         let program = as_nobody(&bench, command, &[]);
-        refused(command, &program.run(DEADLINE), &["Permission denied", "let this user write there"]);
+        refused(
+            command,
+            &program.run(DEADLINE),
+            &["Permission denied", "let this user write there"],
+        );
     }
 }
 
@@ -68,14 +84,23 @@ fn a_state_directory_on_another_file_system_is_refused_at_the_start() {
     let state = beside(&bench, "state");
     let _mount = Mount::tmpfs(&state, 1 << 20);
     let state = state.to_str().unwrap();
-    both_refuse(&bench, &["--state-dir", state], &["another file system than DEST", "--state-dir", state]);
+    both_refuse(
+        &bench,
+        &["--state-dir", state],
+        &["another file system than DEST", "--state-dir", state],
+    );
 }
 
 #[test]
 fn a_state_directory_beside_dest_works() {
     let bench = Bench::with(FILES);
     let state = beside(&bench, "state");
-    assert_eq!(bench.run("once", &["--state-dir", state.to_str().unwrap()]).code, 0);
+    assert_eq!(
+        bench
+            .run("once", &["--state-dir", state.to_str().unwrap()])
+            .code,
+        0
+    );
     assert_eq!(bench.files(), bench.wanted());
     assert!(!bench.state().exists() && state.join("heartbeat").exists());
 }
@@ -85,7 +110,11 @@ fn a_state_directory_that_is_a_file_is_refused_at_the_start() {
     let bench = Bench::with(FILES);
     let state = bench.outside.path().join("state");
     std::fs::write(&state, "kept").unwrap();
-    both_refuse(&bench, &["--state-dir", state.to_str().unwrap()], &["it is no directory", "state"]);
+    both_refuse(
+        &bench,
+        &["--state-dir", state.to_str().unwrap()],
+        &["it is no directory", "state"],
+    );
     assert_eq!(std::fs::read(&state).unwrap(), b"kept");
     std::fs::write(bench.state(), "kept").unwrap();
     both_refuse(&bench, &[], &["it is no directory", ".s3sync"]);
@@ -100,8 +129,14 @@ fn a_dest_that_is_a_file_or_below_one_is_refused_at_the_start() {
     both_refuse(&bench, &[], &["it is no directory"]);
     let below = bench.at("below/it");
     for command in ["once", "watch"] {
-        let program = Program::new(env!("CARGO_BIN_EXE_s3sync")).args([command, "s3://bucket/dags"]).arg(&below);
-        refused(command, &program.envs(bench.s3.environment()).run(DEADLINE), &["below/it", "Not a directory"]);
+        let program = Program::new(env!("CARGO_BIN_EXE_s3sync"))
+            .args([command, "s3://bucket/dags"])
+            .arg(&below);
+        refused(
+            command,
+            &program.envs(bench.s3.environment()).run(DEADLINE),
+            &["below/it", "Not a directory"],
+        );
     }
     assert_eq!(std::fs::read(bench.dest()).unwrap(), b"kept");
 }
@@ -112,7 +147,11 @@ fn a_dest_that_is_a_link_is_refused_at_the_start() {
     let target = beside(&bench, "target");
     std::fs::remove_dir(bench.dest()).unwrap();
     std::os::unix::fs::symlink(&target, bench.dest()).unwrap();
-    both_refuse(&bench, &[], &["symbolic link", "name the directory that it leads to"]);
+    both_refuse(
+        &bench,
+        &[],
+        &["symbolic link", "name the directory that it leads to"],
+    );
     assert_eq!(std::fs::read_dir(&target).unwrap().count(), 0);
 }
 
@@ -120,8 +159,15 @@ fn a_dest_that_is_a_link_is_refused_at_the_start() {
 fn a_status_file_that_was_asked_for_and_cannot_be_written_is_refused() {
     let bench = Bench::with(FILES);
     for command in ["once", "watch"] {
-        let program = bench.program(command, &[]).env("S3SYNC_STATUS_FILE", bench.outside.path().join("none/status.json"));
-        refused(command, &program.run(DEADLINE), &["none/status.json", "--status-file"]);
+        let program = bench.program(command, &[]).env(
+            "S3SYNC_STATUS_FILE",
+            bench.outside.path().join("none/status.json"),
+        );
+        refused(
+            command,
+            &program.run(DEADLINE),
+            &["none/status.json", "--status-file"],
+        );
     }
     assert!(bench.files().is_empty());
 }
@@ -132,8 +178,13 @@ fn the_default_status_file_that_cannot_be_written_is_a_warning() {
     open_to_all(bench.outside.path());
     chown(&bench.dest(), NOBODY);
     // As a user who cannot make /run/trimtab, whether or not this machine has one.
-    let mut watch = as_nobody(&bench, "watch", &[]).without_env("S3SYNC_STATUS_FILE").spawn();
-    watch.wait_for(|line| line.contains("status_unwritable") && line.contains("WARN"), DEADLINE);
+    let mut watch = as_nobody(&bench, "watch", &[])
+        .without_env("S3SYNC_STATUS_FILE")
+        .spawn();
+    watch.wait_for(
+        |line| line.contains("status_unwritable") && line.contains("WARN"),
+        DEADLINE,
+    );
     bench.until_equal();
     assert!(watch.is_running());
 }
@@ -143,10 +194,16 @@ fn the_default_status_file_that_cannot_be_written_is_a_warning() {
 fn a_file_system_that_begins_to_refuse_writes_holds_the_pass_until_it_takes_them_again() {
     for (error, words) in [
         (Errno::ROFS, ["Read-only file system", "mount it writable"]),
-        (Errno::ACCESS, ["Permission denied", "let this user write there"]),
+        (
+            Errno::ACCESS,
+            ["Permission denied", "let this user write there"],
+        ),
         (Errno::DQUOT, ["quota", "raise the quota"]),
         (Errno::IO, ["Input/output error", "cannot"]),
-        (Errno::STALE, ["Stale file handle", "the file system was replaced"]),
+        (
+            Errno::STALE,
+            ["Stale file handle", "the file system was replaced"],
+        ),
     ] {
         for call in [Call::Change, Call::Rename] {
             let bench = Bench::with(FILES);
@@ -161,7 +218,12 @@ fn a_file_system_that_becomes_full_holds_the_pass_until_there_is_room() {
     for options in ["size=256k", "size=4m,nr_inodes=40"] {
         let bench = Bench::with(FILES);
         let _mount = Mount::tmpfs_with(bench.dest(), options);
-        holds_and_recovers(&bench, || fill(&bench.dest()), &["No space left", "free some room"], || drain(&bench.dest()));
+        holds_and_recovers(
+            &bench,
+            || fill(&bench.dest()),
+            &["No space left", "free some room"],
+            || drain(&bench.dest()),
+        );
     }
 }
 
@@ -170,11 +232,26 @@ fn a_directory_that_loses_its_permission_holds_the_pass_until_it_is_given_back()
     let bench = Bench::with(FILES);
     open_to_all(bench.outside.path());
     chown(&bench.dest(), NOBODY);
-    let watcher = Watcher::of(&bench, "nobody", as_nobody(&bench, "watch", &["--interval", "200ms", "--settle", "100ms"]));
-    let mode = |mode| std::fs::set_permissions(bench.dest(), PermissionsExt::from_mode(mode)).unwrap();
+    let watcher = Watcher::of(
+        &bench,
+        "nobody",
+        as_nobody(
+            &bench,
+            "watch",
+            &["--interval", "200ms", "--settle", "100ms"],
+        ),
+    );
+    let mode =
+        |mode| std::fs::set_permissions(bench.dest(), PermissionsExt::from_mode(mode)).unwrap();
     // Staging can still be written: the renames are what fails.
     let cause = || mode(0o555);
-    holds_and_recovers_with(&bench, watcher, cause, &["Permission denied", "let this user write there"], || mode(0o755));
+    holds_and_recovers_with(
+        &bench,
+        watcher,
+        cause,
+        &["Permission denied", "let this user write there"],
+        || mode(0o755),
+    );
 }
 
 #[test]
@@ -186,11 +263,20 @@ fn a_dest_replaced_by_a_link_holds_the_pass_until_it_is_back() {
         std::os::unix::fs::symlink(&other, bench.dest()).unwrap();
     };
     let put_back = || {
-        assert_eq!(std::fs::read_dir(&other).unwrap().count(), 0, "nothing goes through the link");
+        assert_eq!(
+            std::fs::read_dir(&other).unwrap().count(),
+            0,
+            "nothing goes through the link"
+        );
         std::fs::remove_file(bench.dest()).unwrap();
         std::fs::rename(&moved, bench.dest()).unwrap();
     };
-    holds_and_recovers(&bench, replace, &["symbolic link", "name the directory that it leads to"], put_back);
+    holds_and_recovers(
+        &bench,
+        replace,
+        &["symbolic link", "name the directory that it leads to"],
+        put_back,
+    );
 }
 
 /// Also without any change in S3: the next scrub looks.
@@ -219,7 +305,13 @@ fn holds_and_recovers(bench: &Bench, cause: impl FnOnce(), words: &[&str], cure:
     holds_and_recovers_with(bench, watcher, cause, words, cure);
 }
 
-fn holds_and_recovers_with(bench: &Bench, mut watcher: Watcher, cause: impl FnOnce(), words: &[&str], cure: impl FnOnce()) {
+fn holds_and_recovers_with(
+    bench: &Bench,
+    mut watcher: Watcher,
+    cause: impl FnOnce(),
+    words: &[&str],
+    cure: impl FnOnce(),
+) {
     watcher.wait_healthy("writer");
     let before = bench.picture();
     cause();
@@ -231,14 +323,30 @@ fn holds_and_recovers_with(bench: &Bench, mut watcher: Watcher, cause: impl FnOn
         assert_eq!(status["healthy"], true, "{status}");
     }
     stays_held(&watcher, Duration::from_secs(1));
-    if bench.dest().symlink_metadata().is_ok_and(|data| data.is_dir()) {
+    if bench
+        .dest()
+        .symlink_metadata()
+        .is_ok_and(|data| data.is_dir())
+    {
         for (path, bytes) in &before.files() {
-            assert_eq!(std::fs::read(bench.at(path)).ok().as_ref(), Some(bytes), "{path}");
+            assert_eq!(
+                std::fs::read(bench.at(path)).ok().as_ref(),
+                Some(bytes),
+                "{path}"
+            );
         }
     }
     cure();
-    let managed = || bench.files().into_iter().filter(|(path, _)| !path.starts_with("ballast.")).collect();
-    testkit::until(DEADLINE, "DEST to be equal to S3", || bench.wanted() == managed());
+    let managed = || {
+        bench
+            .files()
+            .into_iter()
+            .filter(|(path, _)| !path.starts_with("ballast."))
+            .collect()
+    };
+    testkit::until(DEADLINE, "DEST to be equal to S3", || {
+        bench.wanted() == managed()
+    });
     watcher.wait_for_recovery();
     assert!(watcher.process.is_running());
     assert_eq!(staged(bench), 0);
@@ -249,7 +357,11 @@ fn stays_held(watcher: &Watcher, window: Duration) {
     let begun = Instant::now();
     while begun.elapsed() < window {
         let status = watcher.status();
-        assert_eq!((&status["healthy"], &status["degraded"]), (&true.into(), &true.into()), "{status}");
+        assert_eq!(
+            (&status["healthy"], &status["degraded"]),
+            (&true.into(), &true.into()),
+            "{status}"
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -264,10 +376,18 @@ fn both_refuse(bench: &Bench, options: &[&str], words: &[&str]) {
 fn refused(what: &str, finished: &Finished, words: &[&str]) {
     assert_eq!(finished.code, 73, "{what}: {}", finished.stderr);
     assert_eq!(finished.stdout, "", "{what}");
-    let errors: Vec<&str> = finished.stderr.lines().filter(|line| line.contains("ERROR")).collect();
+    let errors: Vec<&str> = finished
+        .stderr
+        .lines()
+        .filter(|line| line.contains("ERROR"))
+        .collect();
     assert_eq!(errors.len(), 1, "{what}: {}", finished.stderr);
     for word in words {
-        assert!(errors[0].contains(word), "{what}: no {word:?} in {}", errors[0]);
+        assert!(
+            errors[0].contains(word),
+            "{what}: no {word:?} in {}",
+            errors[0]
+        );
     }
 }
 
@@ -289,8 +409,18 @@ fn drain(directory: &Path) {
 }
 
 fn staged(bench: &Bench) -> usize {
-    let reigns = std::fs::read_dir(bench.state().join("staging")).into_iter().flatten().flatten();
-    reigns.map(|reign| std::fs::read_dir(reign.path()).into_iter().flatten().count()).sum()
+    let reigns = std::fs::read_dir(bench.state().join("staging"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    reigns
+        .map(|reign| {
+            std::fs::read_dir(reign.path())
+                .into_iter()
+                .flatten()
+                .count()
+        })
+        .sum()
 }
 
 fn beside(bench: &Bench, name: &str) -> std::path::PathBuf {

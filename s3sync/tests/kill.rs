@@ -2,6 +2,8 @@
 //!
 //! `TRIMTAB_KILLS` says how many (100), `TRIMTAB_SEED` makes another run's instants.
 
+#![allow(clippy::print_stdout, reason = "a long run shows how far it is")]
+
 mod churn;
 mod support;
 
@@ -23,12 +25,19 @@ fn a_kill_at_any_instant_leaves_whole_files_and_the_next_pass_converges() {
     let mut churn = Churn::begin(&bench, random.u64(..));
     let mut reader = Reader::default();
     let spans = [Command::Once, Command::Watch].map(|command| command.span(&bench, &mut churn));
-    println!("a run of once takes {:?}, of watch until it is equal {:?}", spans[0], spans[1]);
+    println!(
+        "a run of once takes {:?}, of watch until it is equal {:?}",
+        spans[0], spans[1]
+    );
     let (begun, mut cut) = (Instant::now(), [0; 2]);
     for first in (0..kills).step_by(ROUND as usize) {
         while_changing(&bench, &mut churn, 30..200, || {
             for kill in first..kills.min(first + ROUND) {
-                let command = if kill % 2 == 0 { Command::Once } else { Command::Watch };
+                let command = if kill % 2 == 0 {
+                    Command::Once
+                } else {
+                    Command::Watch
+                };
                 let mut process = command.start(&bench);
                 // Few instants of a run are in a burst, so half of the kills wait for one.
                 if kill / 2 % 2 == 0 {
@@ -39,15 +48,28 @@ fn a_kill_at_any_instant_leaves_whole_files_and_the_next_pass_converges() {
                 }
                 process.kill();
                 let code = process.exit_code(DEADLINE);
-                assert!(code == 137 || code == 0, "kill {kill}: {code}: {}", process.stderr());
+                assert!(
+                    code == 137 || code == 0,
+                    "kill {kill}: {code}: {}",
+                    process.stderr()
+                );
                 cut[command as usize] += u64::from(open_intents(&bench) > 0);
                 reader.look(&bench);
             }
         });
         converges(&bench);
-        println!("{} kills in {:.0?}, in bursts: once {}, watch {}", kills.min(first + ROUND), begun.elapsed(), cut[0], cut[1]);
+        println!(
+            "{} kills in {:.0?}, in bursts: once {}, watch {}",
+            kills.min(first + ROUND),
+            begun.elapsed(),
+            cut[0],
+            cut[1]
+        );
     }
-    assert!(cut.iter().all(|cut| *cut >= kills / 50), "too few kills were in a burst: {cut:?} of {kills}");
+    assert!(
+        cut.iter().all(|cut| *cut >= kills / 50),
+        "too few kills were in a burst: {cut:?} of {kills}"
+    );
 }
 
 /// A kill between making the directories of a file and renaming it into them.
@@ -58,7 +80,9 @@ fn empty_directories_of_a_killed_burst_are_in_no_files_way() {
     let journal = bench.state().join("manifest.jsonl");
     let text = std::fs::read_to_string(&journal).unwrap();
     let known = text.lines().find(|line| line.contains("d.sql\"")).unwrap();
-    let intent = known.replace("b/c/d.sql", "job/deep/d.sql").replace("{\"file\"", "{\"intent\":1,\"file\"");
+    let intent = known
+        .replace("b/c/d.sql", "job/deep/d.sql")
+        .replace("{\"file\"", "{\"intent\":1,\"file\"");
     std::fs::write(&journal, format!("{text}{intent}\n")).unwrap();
     std::fs::create_dir_all(bench.at("job/deep")).unwrap();
     assert_eq!(open_intents(&bench), 1);
@@ -78,7 +102,9 @@ impl Command {
             Command::Once => bench.program("once", ARGUMENTS).spawn(),
             Command::Watch => {
                 let timing = ["--interval", "50ms", "--settle", "20ms"];
-                bench.program("watch", &[&timing, ARGUMENTS].concat()).spawn()
+                bench
+                    .program("watch", &[&timing, ARGUMENTS].concat())
+                    .spawn()
             }
         }
     }

@@ -13,14 +13,20 @@ use testkit::process::{Program, Signal};
 use testkit::s3::Operation;
 use testkit::until;
 
-const FILES: &[(&str, &str)] = &[("a.py", "a = 1"), ("pkg/b.py", "b = 1"), ("pkg/c.sql", "select 1")];
+const FILES: &[(&str, &str)] = &[
+    ("a.py", "a = 1"),
+    ("pkg/b.py", "b = 1"),
+    ("pkg/c.sql", "select 1"),
+];
 /// Some polls of a follower, and what a busy machine adds.
 const A_FEW_POLLS: Duration = Duration::from_secs(5);
 
 #[test]
 fn promise_8_several_instances_are_one_writer() {
     let bench = Bench::with(FILES);
-    let mut watchers: Vec<Watcher> = (0..10).map(|number| Watcher::start(&bench, &number.to_string(), &["--max-delete", "1000"])).collect();
+    let mut watchers: Vec<Watcher> = (0..10)
+        .map(|number| Watcher::start(&bench, &number.to_string(), &["--max-delete", "1000"]))
+        .collect();
     for watcher in &mut watchers {
         watcher.wait_for("health", |status| status["healthy"] == true);
     }
@@ -44,8 +50,14 @@ fn promise_8_several_instances_are_one_writer() {
     let (window, begun) = (Duration::from_secs(2), Instant::now());
     bench.s3.reset_requests();
     std::thread::sleep(window);
-    let (lists, most) = (bench.s3.count(Operation::List), begun.elapsed().as_millis() as u64 / 180 + 2);
-    assert!((3..=most).contains(&lists), "{lists} LISTs, {most} are those of one");
+    let (lists, most) = (
+        bench.s3.count(Operation::List),
+        begun.elapsed().as_millis() as u64 / 180 + 2,
+    );
+    assert!(
+        (3..=most).contains(&lists),
+        "{lists} LISTs, {most} are those of one"
+    );
     assert_eq!(bench.s3.requests().len() as u64, lists, "and nothing else");
 
     let mut late = Watcher::start(&bench, "late", &[]);
@@ -65,15 +77,28 @@ fn promise_8_several_instances_are_one_writer() {
 fn a_follower_is_not_healthy_before_the_writer_has_filled_the_directory() {
     let bench = Bench::with(FILES);
     bench.s3.delay(Operation::Get, Duration::from_secs(2));
-    let mut watchers = [Watcher::start(&bench, "one", &[]), Watcher::start(&bench, "other", &[])];
+    let mut watchers = [
+        Watcher::start(&bench, "one", &[]),
+        Watcher::start(&bench, "other", &[]),
+    ];
     for watcher in &mut watchers {
         let status = watcher.wait_for("a role", |status| status["detail"]["role"].is_string());
-        assert_eq!((&status["healthy"], &status["degraded"]), (&false.into(), &false.into()), "{status}");
+        assert_eq!(
+            (&status["healthy"], &status["degraded"]),
+            (&false.into(), &false.into()),
+            "{status}"
+        );
     }
     until(DEADLINE, "health of both", || {
-        let healthy = watchers.iter().filter(|watcher| watcher.status()["healthy"] == true).count();
+        let healthy = watchers
+            .iter()
+            .filter(|watcher| watcher.status()["healthy"] == true)
+            .count();
         // Looked at after the health that it must come before.
-        assert!(healthy == 0 || bench.files() == bench.wanted(), "healthy before a file was there");
+        assert!(
+            healthy == 0 || bench.files() == bench.wanted(),
+            "healthy before a file was there"
+        );
         healthy == 2
     });
 }
@@ -88,7 +113,9 @@ fn a_killed_writer_is_replaced_within_a_few_polls() {
         killed.process.kill();
         bench.put("a.py", format!("a = 'after kill {round}'"));
         bench.put(&format!("new{round}.py"), "new");
-        until(A_FEW_POLLS, "another writer", || writers(&watchers).len() == 1 && bench.files() == bench.wanted());
+        until(A_FEW_POLLS, "another writer", || {
+            writers(&watchers).len() == 1 && bench.files() == bench.wanted()
+        });
     }
     watchers.iter_mut().for_each(|watcher| {
         watcher.wait_healthy("writer");
@@ -103,12 +130,18 @@ fn a_writer_that_is_asked_to_stop_hands_over_at_once() {
     let mut stopped = watchers.remove(writers(&watchers)[0]);
     stopped.process.signal(Signal::TERM);
     assert_eq!(stopped.process.exit_code(DEADLINE), 0);
-    until(A_FEW_POLLS, "another writer", || writers(&watchers).len() == 1);
+    until(A_FEW_POLLS, "another writer", || {
+        writers(&watchers).len() == 1
+    });
     bench.put("a.py", "a = 2");
     bench.until_equal();
     let mut follower = watchers.remove(1 - writers(&watchers)[0]);
     follower.process.signal(Signal::TERM);
-    assert_eq!(follower.process.exit_code(DEADLINE), 0, "a follower stops too");
+    assert_eq!(
+        follower.process.exit_code(DEADLINE),
+        0,
+        "a follower stops too"
+    );
     assert!(watchers[0].process.is_running());
 }
 
@@ -133,13 +166,17 @@ fn a_writer_frozen_in_a_burst_publishes_nothing_when_it_wakes_after_another_took
         }
     }
     bench.put("after.py", "after");
-    until(DEADLINE, "the deletes, as far as they go, and the updates", || {
-        bench.files() == bench.wanted()
-    });
+    until(
+        DEADLINE,
+        "the deletes, as far as they go, and the updates",
+        || bench.files() == bench.wanted(),
+    );
     let before = bench.picture();
 
     frozen.process.signal(Signal::CONT);
-    frozen.wait_for("a follower", |status| status["detail"]["role"] == "follower" && status["healthy"] == true);
+    frozen.wait_for("a follower", |status| {
+        status["detail"]["role"] == "follower" && status["healthy"] == true
+    });
     assert_eq!(bench.picture(), before, "the woken one changed something");
     frozen.wait_for_recovery();
     assert_eq!(taker.role(), "writer");
@@ -161,9 +198,17 @@ fn once_waits_thirty_seconds_for_the_lock_and_names_its_holder() {
     let begun = Instant::now();
     let finished = bench.program("once", &[]).run(DEADLINE * 2);
     assert_eq!(finished.code, 69, "{}", finished.stderr);
-    assert!((30..40).contains(&begun.elapsed().as_secs()), "after {:?}", begun.elapsed());
+    assert!(
+        (30..40).contains(&begun.elapsed().as_secs()),
+        "after {:?}",
+        begun.elapsed()
+    );
     let holder = format!("/{}/", watcher.process.id());
-    assert!(finished.stderr.contains(&holder) && finished.stderr.contains("locked by another s3sync"), "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains(&holder) && finished.stderr.contains("locked by another s3sync"),
+        "{}",
+        finished.stderr
+    );
     assert_eq!(finished.stdout, "");
     watcher.wait_healthy("writer");
 }
@@ -188,7 +233,10 @@ fn once_goes_on_when_it_gets_the_lock_meanwhile() {
 #[test]
 fn a_directory_of_another_source_is_refused_and_left_alone() {
     let bench = Bench::with(FILES);
-    bench.s3.put_all("bucket", [("staging/a.py", "a = 'staging'"), ("staging/d.py", "d")]);
+    bench.s3.put_all(
+        "bucket",
+        [("staging/a.py", "a = 'staging'"), ("staging/d.py", "d")],
+    );
     assert_eq!(bench.run("once", &[]).code, 0);
     let before = bench.picture();
     for command in ["once", "watch"] {
@@ -209,11 +257,19 @@ fn a_directory_of_another_source_is_refused_and_left_alone() {
 fn adopt_takes_a_directory_of_another_source_over() {
     for command in ["once", "watch"] {
         let bench = Bench::with(FILES);
-        bench.s3.put_all("bucket", [("staging/a.py", "a = 'staging'"), ("staging/d.py", "d")]);
+        bench.s3.put_all(
+            "bucket",
+            [("staging/a.py", "a = 'staging'"), ("staging/d.py", "d")],
+        );
         assert_eq!(bench.run("once", &[]).code, 0);
         let _process = of_staging(&bench, command, &["--adopt"]).spawn();
-        let wanted = BTreeMap::from([("a.py".to_string(), b"a = 'staging'".to_vec()), ("d.py".to_string(), b"d".to_vec())]);
-        until(DEADLINE, "the other source's files", || bench.files() == wanted);
+        let wanted = BTreeMap::from([
+            ("a.py".to_string(), b"a = 'staging'".to_vec()),
+            ("d.py".to_string(), b"d".to_vec()),
+        ]);
+        until(DEADLINE, "the other source's files", || {
+            bench.files() == wanted
+        });
         if command == "once" {
             let finished = bench.run("once", &[]);
             refused_words(finished.code, &finished.stderr, &["s3://bucket/staging/"]);
@@ -225,12 +281,24 @@ fn adopt_takes_a_directory_of_another_source_over() {
 #[test]
 fn adopt_waits_for_the_other_sources_writer_and_is_not_healthy_before() {
     let bench = Bench::with(FILES);
-    bench.s3.put_all("bucket", [("staging/a.py", "a = 'staging'"), ("staging/d.py", "d")]);
+    bench.s3.put_all(
+        "bucket",
+        [("staging/a.py", "a = 'staging'"), ("staging/d.py", "d")],
+    );
     let mut old = Watcher::start(&bench, "old", &[]);
     old.wait_healthy("writer");
-    let mut new = Watcher::of(&bench, "new", of_staging(&bench, "watch", &["--adopt", "--interval", "200ms"]));
-    let status = new.wait_for("a follower", |status| status["detail"]["role"] == "follower");
-    assert_eq!(status["healthy"], false, "it vouches for the other source's files: {status}");
+    let mut new = Watcher::of(
+        &bench,
+        "new",
+        of_staging(&bench, "watch", &["--adopt", "--interval", "200ms"]),
+    );
+    let status = new.wait_for("a follower", |status| {
+        status["detail"]["role"] == "follower"
+    });
+    assert_eq!(
+        status["healthy"], false,
+        "it vouches for the other source's files: {status}"
+    );
     old.process.signal(Signal::TERM);
     assert_eq!(old.process.exit_code(DEADLINE), 0);
     new.wait_healthy("writer");
@@ -238,7 +306,9 @@ fn adopt_waits_for_the_other_sources_writer_and_is_not_healthy_before() {
 }
 
 fn together(bench: &Bench, count: usize) -> Vec<Watcher> {
-    let mut watchers: Vec<Watcher> = (0..count).map(|number| Watcher::start(bench, &number.to_string(), &[])).collect();
+    let mut watchers: Vec<Watcher> = (0..count)
+        .map(|number| Watcher::start(bench, &number.to_string(), &[]))
+        .collect();
     watchers.iter_mut().for_each(|watcher| {
         watcher.wait_for("health", |status| status["healthy"] == true);
     });
@@ -248,11 +318,18 @@ fn together(bench: &Bench, count: usize) -> Vec<Watcher> {
 /// Which of them say that they write.
 fn writers(watchers: &[Watcher]) -> Vec<usize> {
     let roles = watchers.iter().map(Watcher::role).enumerate();
-    roles.filter(|(_, role)| role == "writer").map(|(number, _)| number).collect()
+    roles
+        .filter(|(_, role)| role == "writer")
+        .map(|(number, _)| number)
+        .collect()
 }
 
 fn no_complaint(watcher: &Watcher) {
-    let complaint = watcher.process.lines().into_iter().find(|line| line.text.contains("\"WARN\"") || line.text.contains("\"ERROR\""));
+    let complaint = watcher
+        .process
+        .lines()
+        .into_iter()
+        .find(|line| line.text.contains("\"WARN\"") || line.text.contains("\"ERROR\""));
     assert!(complaint.is_none(), "{complaint:?}");
 }
 
@@ -267,10 +344,15 @@ fn burst_path(number: usize) -> String {
 fn freeze_in_a_burst(bench: &Bench, writer: &mut Watcher) {
     for round in 0..8 {
         let text = |number| format!("round = {round}; number = {number:06}");
-        let set: Vec<(String, String)> = (0..BURST).map(|number| (support::key(&burst_path(number)), text(number))).collect();
+        let set: Vec<(String, String)> = (0..BURST)
+            .map(|number| (support::key(&burst_path(number)), text(number)))
+            .collect();
         bench.s3.put_all(support::BUCKET, set);
         let published = || {
-            let there = (0..BURST).filter(|number| std::fs::read_to_string(bench.at(&burst_path(*number))).is_ok_and(|found| found == text(*number)));
+            let there = (0..BURST).filter(|number| {
+                std::fs::read_to_string(bench.at(&burst_path(*number)))
+                    .is_ok_and(|found| found == text(*number))
+            });
             there.count()
         };
         let first = bench.at(&burst_path(0));
@@ -299,8 +381,12 @@ fn inode(path: &Path) -> u64 {
 /// Makes the writer's last sign of life older.
 fn age(state: &Path, by: Duration) {
     for name in ["heartbeat", "epoch"] {
-        let file = std::fs::File::options().write(true).open(state.join(name)).expect("a file of the lock");
-        file.set_modified(SystemTime::now() - by).expect("another time");
+        let file = std::fs::File::options()
+            .write(true)
+            .open(state.join(name))
+            .expect("a file of the lock");
+        file.set_modified(SystemTime::now() - by)
+            .expect("another time");
     }
 }
 
@@ -311,11 +397,18 @@ fn of_staging(bench: &Bench, command: &str, options: &[&str]) -> Program {
         .arg(bench.dest())
         .args(options.iter().copied())
         .envs(bench.s3.environment())
-        .env("S3SYNC_STATUS_FILE", bench.outside.path().join("staging.json"))
+        .env(
+            "S3SYNC_STATUS_FILE",
+            bench.outside.path().join("staging.json"),
+        )
 }
 
 fn refused(code: i32, stderr: &str) {
-    refused_words(code, stderr, &["s3://bucket/staging/", "s3://bucket/dags/", "--adopt"]);
+    refused_words(
+        code,
+        stderr,
+        &["s3://bucket/staging/", "s3://bucket/dags/", "--adopt"],
+    );
 }
 
 fn refused_words(code: i32, stderr: &str, words: &[&str]) {

@@ -3,11 +3,15 @@
 //! `TRIMTAB_SOAK_SECONDS` says for how long (15, which only exercises the test), `TRIMTAB_SEED` makes
 //! another run's changes and faults.
 
+#![allow(clippy::print_stdout, reason = "a long run shows how far it is")]
+
 mod churn;
 mod support;
 
 use churn::faults::weather;
-use churn::{ARGUMENTS, Churn, Reader, in_background, is_equal, number, seed, staged, while_changing};
+use churn::{
+    ARGUMENTS, Churn, Reader, in_background, is_equal, number, seed, staged, while_changing,
+};
 use fastrand::Rng;
 use std::time::{Duration, Instant};
 use support::{Bench, DEADLINE};
@@ -22,31 +26,40 @@ fn memory_descriptors_and_threads_stay_flat_and_a_signal_ends_it_cleanly() {
     let mut churn = Churn::begin(&bench, random.u64(..));
     bench.s3.faults().seed(random.u64(..));
     let mut reader = Reader::default();
-    let arguments = [&["--scrub-interval", "2s", "--deep-scrub-interval", "10s"], ARGUMENTS].concat();
+    let arguments = [
+        &["--scrub-interval", "2s", "--deep-scrub-interval", "10s"],
+        ARGUMENTS,
+    ]
+    .concat();
     let mut process = bench.watch_settled(&arguments);
     let (mut samples, mut told) = (Vec::new(), Instant::now());
     let end = Instant::now() + Duration::from_secs(seconds);
-    in_background(|| reader.look_often(&bench), || {
-        while_changing(&bench, &mut churn, 50..600, || {
-            while Instant::now() < end {
-                samples.extend(weather(&bench, &mut random, end, || process.usage()));
-                assert!(process.is_running(), "{}", process.stderr());
-                // The server's memory is not what is looked at here.
-                bench.s3.reset_requests();
-                if told.elapsed() > Duration::from_secs(60) {
-                    told = Instant::now();
-                    println!("{:?}", samples.last());
+    in_background(
+        || reader.look_often(&bench),
+        || {
+            while_changing(&bench, &mut churn, 50..600, || {
+                while Instant::now() < end {
+                    samples.extend(weather(&bench, &mut random, end, || process.usage()));
+                    assert!(process.is_running(), "{}", process.stderr());
+                    // The server's memory is not what is looked at here.
+                    bench.s3.reset_requests();
+                    if told.elapsed() > Duration::from_secs(60) {
+                        told = Instant::now();
+                        println!("{:?}", samples.last());
+                    }
                 }
-            }
-            assert!(process.signal(Signal::TERM));
-            assert_eq!(process.exit_code(DEADLINE), 0, "{}", process.stderr());
-        });
-    });
+                assert!(process.signal(Signal::TERM));
+                assert_eq!(process.exit_code(DEADLINE), 0, "{}", process.stderr());
+            });
+        },
+    );
     assert_eq!(staged(&bench), Vec::<String>::new());
     println!("{} files read", reader.reads);
     // A short run still warms up.
     let slack = if seconds < 300 { 8 << 10 } else { 2 << 10 };
-    flat(&samples, "resident KiB", slack, |usage| usage.resident >> 10);
+    flat(&samples, "resident KiB", slack, |usage| {
+        usage.resident >> 10
+    });
     flat(&samples, "descriptors", 8, |usage| usage.descriptors as u64);
     flat(&samples, "threads", 4, |usage| usage.threads as u64);
     bench.s3.faults().clear();
@@ -63,7 +76,16 @@ fn flat(samples: &[Usage], what: &str, slack: u64, of: impl Fn(&Usage) -> u64) {
     };
     let third = samples.len() / 3;
     assert!(third > 0, "only {} samples", samples.len());
-    let (first, last) = (median(&samples[..third]), median(&samples[samples.len() - third..]));
-    println!("{what}: {first} in the first third, {last} in the last, of {} samples", samples.len());
-    assert!(last <= first + first / 20 + slack, "{what} grew from {first} to {last}");
+    let (first, last) = (
+        median(&samples[..third]),
+        median(&samples[samples.len() - third..]),
+    );
+    println!(
+        "{what}: {first} in the first third, {last} in the last, of {} samples",
+        samples.len()
+    );
+    assert!(
+        last <= first + first / 20 + slack,
+        "{what} grew from {first} to {last}"
+    );
 }

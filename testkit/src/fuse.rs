@@ -67,14 +67,34 @@ impl Fuse {
         let path = path.as_ref().to_owned();
         let device = File::options().read(true).write(true).open("/dev/fuse");
         let device = device.unwrap_or_else(|error| panic!("/dev/fuse cannot be opened: {error}"));
-        let options = format!("fd={},rootmode=40777,user_id=0,group_id=0,allow_other,default_permissions", device.as_raw_fd());
+        let options = format!(
+            "fd={},rootmode=40777,user_id=0,group_id=0,allow_other,default_permissions",
+            device.as_raw_fd()
+        );
         let options = CString::new(options).unwrap_or_default();
-        let mounted = rustix::mount::mount("testkit", &path, "fuse", MountFlags::empty(), Some(options.as_c_str()));
+        let mounted = rustix::mount::mount(
+            "testkit",
+            &path,
+            "fuse",
+            MountFlags::empty(),
+            Some(options.as_c_str()),
+        );
         if let Err(error) = mounted {
-            panic!("FUSE cannot be mounted on {} (mounts need root): {error}", path.display());
+            panic!(
+                "FUSE cannot be mounted on {} (mounts need root): {error}",
+                path.display()
+            );
         }
-        let inner = Inner { tree: Tree::new(), stalled: None, refused: None, waiting: Vec::new() };
-        let shared = Arc::new(Shared { device, inner: Mutex::new(inner) });
+        let inner = Inner {
+            tree: Tree::new(),
+            stalled: None,
+            refused: None,
+            waiting: Vec::new(),
+        };
+        let shared = Arc::new(Shared {
+            device,
+            inner: Mutex::new(inner),
+        });
         let served = Arc::clone(&shared);
         // Not joined: it ends when the kernel has let go of the mount, which may be after the test.
         std::thread::spawn(move || served.serve());
@@ -136,7 +156,11 @@ impl Shared {
                     }
                 }
                 // ENOENT: the request was interrupted before it was read.
-                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::NotFound | ErrorKind::WouldBlock) => {}
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::Interrupted | ErrorKind::NotFound | ErrorKind::WouldBlock
+                    ) => {}
                 Err(_) => return,
             }
         }
@@ -150,21 +174,33 @@ impl Shared {
             opcode::INTERRUPT => {
                 // The waiting program was killed: as NFS does, its call is given up.
                 let unique = request.u64(0);
-                let given_up = inner.waiting.iter().position(|waiting| waiting.unique == unique);
+                let given_up = inner
+                    .waiting
+                    .iter()
+                    .position(|waiting| waiting.unique == unique);
                 if let Some(index) = given_up {
                     inner.waiting.remove(index);
                     self.send(&answer(unique, Errno::INTR.raw_os_error(), &[]));
                 }
             }
             // A file that is closed is let go in the background.
-            opcode::INIT | opcode::RELEASE | opcode::RELEASEDIR => self.answer(&mut inner, &request),
-            _ if inner.stalled.is_some_and(|call| call.covers(request.opcode)) => inner.waiting.push(request),
+            opcode::INIT | opcode::RELEASE | opcode::RELEASEDIR => {
+                self.answer(&mut inner, &request)
+            }
+            _ if inner
+                .stalled
+                .is_some_and(|call| call.covers(request.opcode)) =>
+            {
+                inner.waiting.push(request)
+            }
             _ => self.answer(&mut inner, &request),
         }
     }
 
     fn answer(&self, inner: &mut Inner, request: &Request) {
-        let refused = inner.refused.filter(|(call, _)| call.covers(request.opcode));
+        let refused = inner
+            .refused
+            .filter(|(call, _)| call.covers(request.opcode));
         let done = match refused {
             Some((_, error)) => Err(error),
             None => inner.tree.handle(request),
@@ -224,8 +260,16 @@ mod tests {
         fs::rename(root.join("two"), root.join("a/b/one")).unwrap();
         assert_eq!(fs::read(root.join("a/b/one")).unwrap(), b"two");
         let time = SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789);
-        File::options().write(true).open(root.join("a/b/one")).unwrap().set_modified(time).unwrap();
-        assert_eq!(root.join("a/b/one").metadata().unwrap().modified().unwrap(), time);
+        File::options()
+            .write(true)
+            .open(root.join("a/b/one"))
+            .unwrap()
+            .set_modified(time)
+            .unwrap();
+        assert_eq!(
+            root.join("a/b/one").metadata().unwrap().modified().unwrap(),
+            time
+        );
         assert!(fs::remove_dir(root.join("a")).is_err());
         (0..500).for_each(|number| fs::write(root.join(format!("a/{number:03}")), "").unwrap());
         assert_eq!(fs::read_dir(root.join("a")).unwrap().count(), 501);
@@ -245,7 +289,10 @@ mod tests {
         let mounted = Fuse::mount(directory.path());
         fs::write(&file, "kept").unwrap();
         mounted.refuse(Call::Change, Errno::ROFS);
-        assert_eq!(fs::write(&file, "x").unwrap_err().kind(), ErrorKind::ReadOnlyFilesystem);
+        assert_eq!(
+            fs::write(&file, "x").unwrap_err().kind(),
+            ErrorKind::ReadOnlyFilesystem
+        );
         assert_eq!(fs::read(&file).unwrap(), b"kept");
         mounted.allow();
         fs::write(&file, "x").unwrap();
@@ -260,7 +307,9 @@ mod tests {
             let below = directory.path().join(name);
             fs::create_dir(&below).unwrap();
             fs::write(below.join("old"), "x").unwrap();
-            Program::new("/bin/mv").args(["old", "new"]).directory(below)
+            Program::new("/bin/mv")
+                .args(["old", "new"])
+                .directory(below)
         };
         let (one, other) = (rename("one"), rename("other"));
         mounted.stall(Call::Rename);

@@ -7,15 +7,24 @@ const NOW: i64 = 1_800_000_000_000;
 const MINUTE: i64 = 60_000;
 
 fn tree(count: usize) -> Vec<Candidate> {
-    (0..count).map(|number| candidate(number, number as u8)).collect()
+    (0..count)
+        .map(|number| candidate(number, number as u8))
+        .collect()
 }
 
 fn candidate(number: usize, content: u8) -> Candidate {
-    Candidate { path: format!("f{number:04}").into(), content: Some([content; 32]) }
+    Candidate {
+        path: format!("f{number:04}").into(),
+        content: Some([content; 32]),
+    }
 }
 
 fn default_policy() -> Policy {
-    Policy { mode: Mode::Managed, limit: Limit::Share(50.0), allow_empty: false }
+    Policy {
+        mode: Mode::Managed,
+        limit: Limit::Share(50.0),
+        allow_empty: false,
+    }
 }
 
 struct Play {
@@ -28,7 +37,11 @@ impl Play {
     fn of(managed: u64) -> Self {
         let mut history = History::default();
         history.note(NOW - 2 * WINDOW, managed, 0);
-        Play { history, managed, now: NOW }
+        Play {
+            history,
+            managed,
+            now: NOW,
+        }
     }
 
     /// Deletes the given files, at most as the policy lets, and remembers it.
@@ -36,7 +49,14 @@ impl Play {
         self.pass(policy, candidates, &[], wanted, &[])
     }
 
-    fn pass(&mut self, policy: Policy, candidates: &[Candidate], arrivals: &[Hash], wanted: u64, approvals: &[(String, i64)]) -> Decision {
+    fn pass(
+        &mut self,
+        policy: Policy,
+        candidates: &[Candidate],
+        arrivals: &[Hash],
+        wanted: u64,
+        approvals: &[(String, i64)],
+    ) -> Decision {
         let question = Question {
             candidates,
             arrivals,
@@ -77,10 +97,17 @@ fn each_row_of_the_table() {
         } else {
             vec![]
         };
-        let policy = Policy { allow_empty, ..default_policy() };
+        let policy = Policy {
+            allow_empty,
+            ..default_policy()
+        };
         let decision = Play::of(managed).pass(policy, &candidates, &[], wanted, &approvals);
         assert_eq!(decision.held.is_none(), goes, "{case:?}");
-        assert_eq!(decision.go.len(), if goes { deletes } else { 0 }, "{case:?}");
+        assert_eq!(
+            decision.go.len(),
+            if goes { deletes } else { 0 },
+            "{case:?}"
+        );
     }
 }
 
@@ -91,7 +118,10 @@ fn a_prefix_drained_slowly_is_held_at_half() {
     let mut gone = 0;
     for file in &files {
         play.now += 30_000;
-        gone += play.delete(default_policy(), std::slice::from_ref(file), 50).go.len();
+        gone += play
+            .delete(default_policy(), std::slice::from_ref(file), 50)
+            .go
+            .len();
     }
     assert_eq!(gone, 50, "at 30 s a file the hour holds them all");
 }
@@ -100,11 +130,23 @@ fn a_prefix_drained_slowly_is_held_at_half() {
 fn deletes_of_more_than_an_hour_ago_are_forgotten() {
     let mut play = Play::of(100);
     let files = tree(100);
-    assert!(play.delete(default_policy(), &files[..50], 50).held.is_none());
+    assert!(
+        play.delete(default_policy(), &files[..50], 50)
+            .held
+            .is_none()
+    );
     play.now += MINUTE;
-    assert!(play.delete(default_policy(), &files[50..60], 40).held.is_some());
+    assert!(
+        play.delete(default_policy(), &files[50..60], 40)
+            .held
+            .is_some()
+    );
     play.now += WINDOW;
-    assert!(play.delete(default_policy(), &files[50..60], 40).held.is_none());
+    assert!(
+        play.delete(default_policy(), &files[50..60], 40)
+            .held
+            .is_none()
+    );
 }
 
 #[test]
@@ -115,7 +157,10 @@ fn a_tree_replaced_by_another_is_held_and_a_tree_moved_is_not() {
     let replaced = Play::of(20).pass(default_policy(), &old, &other, 20, &[]);
     assert_eq!(replaced.held.map(|held| held.candidates.len()), Some(20));
     let decision = Play::of(20).pass(default_policy(), &old, &moved, 20, &[]);
-    assert_eq!((decision.held, decision.go.len(), decision.counted), (None, 20, 0));
+    assert_eq!(
+        (decision.held, decision.go.len(), decision.counted),
+        (None, 20, 0)
+    );
 }
 
 #[test]
@@ -129,9 +174,21 @@ fn one_empty_file_does_not_excuse_a_hundred() {
 #[test]
 fn an_approval_is_for_one_set_of_one_source_and_for_a_day() {
     let files = tree(100);
-    let held = Play::of(100).delete(default_policy(), &files, 0).held.unwrap();
+    let held = Play::of(100)
+        .delete(default_policy(), &files, 0)
+        .held
+        .unwrap();
     let ask = |candidates: &[Candidate], id: &str, at: i64| {
-        Play::of(100).pass(default_policy(), candidates, &[], 0, &[(id.to_string(), at)]).held.is_none()
+        Play::of(100)
+            .pass(
+                default_policy(),
+                candidates,
+                &[],
+                0,
+                &[(id.to_string(), at)],
+            )
+            .held
+            .is_none()
     };
     assert!(ask(&files, &held.id, NOW - APPROVAL + 1));
     assert!(!ask(&files, &held.id, NOW - APPROVAL));
@@ -146,16 +203,30 @@ fn an_approval_is_for_one_set_of_one_source_and_for_a_day() {
 fn approved_deletes_leave_the_hour_as_it_was() {
     let mut play = Play::of(100);
     let files = tree(100);
-    let id = play.delete(default_policy(), &files[..60], 40).held.unwrap().id;
+    let id = play
+        .delete(default_policy(), &files[..60], 40)
+        .held
+        .unwrap()
+        .id;
     let decision = play.pass(default_policy(), &files[..60], &[], 40, &[(id, NOW)]);
     assert_eq!((decision.go.len(), decision.counted), (60, 0));
-    assert!(play.delete(default_policy(), &files[60..90], 10).held.is_none());
+    assert!(
+        play.delete(default_policy(), &files[60..90], 10)
+            .held
+            .is_none()
+    );
 }
 
 #[test]
 fn never_deletes_nothing_and_holds_nothing() {
-    let policy = Policy { mode: Mode::Never, ..default_policy() };
-    assert_eq!(Play::of(10).delete(policy, &tree(10), 0), Decision::default());
+    let policy = Policy {
+        mode: Mode::Never,
+        ..default_policy()
+    };
+    assert_eq!(
+        Play::of(10).delete(policy, &tree(10), 0),
+        Decision::default()
+    );
 }
 
 #[test]

@@ -91,10 +91,13 @@ impl Loaded {
             return;
         };
         if let Some(number) = line.commit {
-            let (done, open) = std::mem::take(intents).into_iter().partition(|(intent, _)| *intent == number);
+            let (done, open) = std::mem::take(intents)
+                .into_iter()
+                .partition(|(intent, _)| *intent == number);
             *intents = open;
             let done: Vec<(u64, Change)> = done;
-            done.into_iter().for_each(|(_, change)| self.manifest.apply(change));
+            done.into_iter()
+                .for_each(|(_, change)| self.manifest.apply(change));
             return;
         }
         let intent = line.intent;
@@ -107,7 +110,10 @@ impl Loaded {
 }
 
 fn invalid(why: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("{NAME} cannot be used: {why}"))
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("{NAME} cannot be used: {why}"),
+    )
 }
 
 /// The journal of the one writer, open for appending.
@@ -121,7 +127,11 @@ pub struct Journal {
 impl Journal {
     /// Opens an existing, clean journal of `lines` lines.
     pub fn append_to(state: &StateDir, lines: usize) -> io::Result<Self> {
-        Ok(Journal { file: state.open_append(NAME)?, lines, bursts: 0 })
+        Ok(Journal {
+            file: state.open_append(NAME)?,
+            lines,
+            bursts: 0,
+        })
     }
 
     /// Writes a new journal that holds `manifest` alone, and puts it in place of any other. A writer
@@ -135,14 +145,23 @@ impl Journal {
             write_line(&mut writer, &Line::of(&change, None))?;
             lines += 1;
         }
-        let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let file = writer
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)?;
         file.sync_data()?;
         state.rename(FRESH, NAME)?;
-        Ok(Journal { file: state.open_append(NAME)?, lines, bursts: 0 })
+        Ok(Journal {
+            file: state.open_append(NAME)?,
+            lines,
+            bursts: 0,
+        })
     }
 
     /// Writes what a burst is about to publish, durably, and returns the burst's number.
-    pub fn intend<'a>(&mut self, files: impl Iterator<Item = (&'a str, &'a Entry)>) -> io::Result<u64> {
+    pub fn intend<'a>(
+        &mut self,
+        files: impl Iterator<Item = (&'a str, &'a Entry)>,
+    ) -> io::Result<u64> {
         self.bursts += 1;
         let burst = self.bursts;
         self.write(files.map(|(path, entry)| Line::put(path, entry, Some(burst))))?;
@@ -200,7 +219,11 @@ mod tests {
             modified: 1_700_000_000_000,
             sha256: [byte; 32],
             md5: true,
-            local: Local { mtime: 1_700_000_000_123_456_789, inode: 42, ctime: 7 },
+            local: Local {
+                mtime: 1_700_000_000_123_456_789,
+                inode: 42,
+                ctime: 7,
+            },
         }
     }
 
@@ -231,7 +254,11 @@ mod tests {
         manifest.history.note(5, 1, 2);
         let mut journal = Journal::rewrite(&state, "s3://b/p/", &manifest).unwrap();
         assert_eq!(reload(&state).manifest, manifest);
-        let more = [put("z", 2), Change::Remove(odd.into()), Change::RemoveDirectory("empty".into())];
+        let more = [
+            put("z", 2),
+            Change::Remove(odd.into()),
+            Change::RemoveDirectory("empty".into()),
+        ];
         journal.append(&more).unwrap();
         more.into_iter().for_each(|change| manifest.apply(change));
         let loaded = reload(&state);
@@ -243,12 +270,22 @@ mod tests {
     fn an_intent_counts_only_once_it_is_committed() {
         let (_directory, state) = state();
         let mut journal = Journal::rewrite(&state, "s3://b/", &Manifest::default()).unwrap();
-        let burst = journal.intend([("a", &entry(1)), ("b", &entry(2))].into_iter()).unwrap();
+        let burst = journal
+            .intend([("a", &entry(1)), ("b", &entry(2))].into_iter())
+            .unwrap();
         let open = reload(&state);
-        assert_eq!((open.manifest.files.len(), open.pending.len(), open.clean), (0, 2, false));
-        journal.commit(burst, &[Change::Remove("b".into())]).unwrap();
+        assert_eq!(
+            (open.manifest.files.len(), open.pending.len(), open.clean),
+            (0, 2, false)
+        );
+        journal
+            .commit(burst, &[Change::Remove("b".into())])
+            .unwrap();
         let done = reload(&state);
-        assert_eq!((done.manifest.files.len(), done.pending.len(), done.clean), (1, 0, true));
+        assert_eq!(
+            (done.manifest.files.len(), done.pending.len(), done.clean),
+            (1, 0, true)
+        );
     }
 
     #[test]
@@ -256,7 +293,9 @@ mod tests {
         let (directory, state) = state();
         let mut journal = Journal::rewrite(&state, "s3://b/", &Manifest::default()).unwrap();
         for number in 0..5u8 {
-            journal.append(&[put(&format!("f{number}"), number)]).unwrap();
+            journal
+                .append(&[put(&format!("f{number}"), number)])
+                .unwrap();
         }
         let whole = std::fs::read(directory.path().join(NAME)).unwrap();
         let head = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
@@ -278,14 +317,21 @@ mod tests {
         file.write_all(b"\0\0\0\n{\"later\":1}\n").unwrap();
         journal.append(&[put("b", 2)]).unwrap();
         let loaded = reload(&state);
-        assert_eq!((loaded.manifest.files.len(), loaded.unreadable, loaded.clean), (2, 2, false));
+        assert_eq!(
+            (loaded.manifest.files.len(), loaded.unreadable, loaded.clean),
+            (2, 2, false)
+        );
         drop(directory);
     }
 
     #[test]
     fn a_newer_format_is_refused() {
         let (directory, state) = state();
-        std::fs::write(directory.path().join(NAME), "{\"s3sync\":2,\"source\":\"s3://b/\"}\n").unwrap();
+        std::fs::write(
+            directory.path().join(NAME),
+            "{\"s3sync\":2,\"source\":\"s3://b/\"}\n",
+        )
+        .unwrap();
         let error = load(&state).unwrap_err().to_string();
         assert!(error.contains("format 2"), "{error}");
     }

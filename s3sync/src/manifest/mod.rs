@@ -114,7 +114,11 @@ impl Manifest {
 
     /// The digest of every managed path and its bytes.
     pub fn revision(&self) -> Revision {
-        Revision::of(self.files.iter().map(|(path, entry)| (&**path, &entry.sha256)))
+        Revision::of(
+            self.files
+                .iter()
+                .map(|(path, entry)| (&**path, &entry.sha256)),
+        )
     }
 
     /// The changes that make an empty manifest equal to this one: what a compacted journal holds.

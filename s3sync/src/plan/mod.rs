@@ -111,7 +111,10 @@ pub fn plan(
     };
     let undecodable = listing.undecodable.iter();
     plan.rejected = undecodable
-        .map(|(key, reason)| Rejected { key: key.clone(), reason: reason.clone() })
+        .map(|(key, reason)| Rejected {
+            key: key.clone(),
+            reason: reason.clone(),
+        })
         .collect();
     let wanted = Wanted::of(listing, filter, state, &mut plan);
     plan.compare_files(manifest, &wanted, suspects);
@@ -136,12 +139,19 @@ struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     fn of(listing: &'a Listing, filter: &Filter, state: Option<&str>, plan: &mut Plan) -> Self {
-        let mut wanted = Wanted { files: Vec::with_capacity(listing.objects.len()), directories: Vec::new() };
+        let mut wanted = Wanted {
+            files: Vec::with_capacity(listing.objects.len()),
+            directories: Vec::new(),
+        };
         let mut matcher = filter.matcher();
         for object in &listing.objects {
             match key::name(&object.key, state) {
-                Ok(Name::File(path)) if matcher.admits(path, false) => wanted.files.push((path, object)),
-                Ok(Name::Directory(path)) if matcher.admits(path, true) => wanted.directories.push(path),
+                Ok(Name::File(path)) if matcher.admits(path, false) => {
+                    wanted.files.push((path, object))
+                }
+                Ok(Name::Directory(path)) if matcher.admits(path, true) => {
+                    wanted.directories.push(path)
+                }
                 Ok(_) => {}
                 Err(reason) => plan.reject(&object.key, reason),
             }
@@ -191,22 +201,40 @@ impl<'a> Wanted<'a> {
 
 impl Plan {
     fn reject(&mut self, key: &str, reason: Reason) {
-        self.rejected.push(Rejected { key: key.to_string(), reason: reason.to_string() });
+        self.rejected.push(Rejected {
+            key: key.to_string(),
+            reason: reason.to_string(),
+        });
     }
 
-    fn compare_files(&mut self, manifest: &Manifest, wanted: &Wanted<'_>, suspects: &BTreeSet<Box<str>>) {
+    fn compare_files(
+        &mut self,
+        manifest: &Manifest,
+        wanted: &Wanted<'_>,
+        suspects: &BTreeSet<Box<str>>,
+    ) {
         self.wanted = wanted.files.len() as u64;
         let mut managed = manifest.files.iter().peekable();
         for (path, object) in &wanted.files {
             self.missing.extend(take_below(&mut managed, path));
-            let entry = managed.next_if(|(known, _)| &***known == *path).map(|(_, entry)| entry);
+            let entry = managed
+                .next_if(|(known, _)| &***known == *path)
+                .map(|(_, entry)| entry);
             self.compare_file(path, object, entry, suspects);
         }
-        self.missing.extend(managed.map(candidate));
+        self.missing
+            .extend(managed.map(|(path, entry)| candidate(path, entry)));
     }
 
-    fn compare_file(&mut self, path: &str, object: &Object, entry: Option<&Entry>, suspects: &BTreeSet<Box<str>>) {
-        let same_bytes = entry.is_some_and(|entry| entry.etag == object.etag && entry.size == object.size);
+    fn compare_file(
+        &mut self,
+        path: &str,
+        object: &Object,
+        entry: Option<&Entry>,
+        suspects: &BTreeSet<Box<str>>,
+    ) {
+        let same_bytes =
+            entry.is_some_and(|entry| entry.etag == object.etag && entry.size == object.size);
         let same = same_bytes && entry.is_some_and(|entry| entry.modified == object.modified);
         let suspect = !suspects.is_empty() && suspects.contains(path);
         if same && !suspect {
@@ -224,7 +252,10 @@ impl Plan {
                 Some(_) if same || suspect => Why::Repair,
                 Some(_) => Why::Update,
             };
-            self.fetch.push(Fetch { object: object.clone(), why });
+            self.fetch.push(Fetch {
+                object: object.clone(),
+                why,
+            });
         }
     }
 
@@ -244,11 +275,17 @@ impl Plan {
 type Managed<'a> = Peekable<std::collections::btree_map::Iter<'a, Box<str>, Entry>>;
 
 fn take_below<'a>(managed: &mut Managed<'a>, path: &str) -> impl Iterator<Item = Candidate> {
-    std::iter::from_fn(move || managed.next_if(|(known, _)| &***known < path).map(candidate))
+    std::iter::from_fn(move || {
+        let (path, entry) = managed.next_if(|(known, _)| &***known < path)?;
+        Some(candidate(path, entry))
+    })
 }
 
-fn candidate((path, entry): (&Box<str>, &Entry)) -> Candidate {
-    Candidate { path: path.clone(), content: Some(entry.sha256) }
+fn candidate(path: &str, entry: &Entry) -> Candidate {
+    Candidate {
+        path: path.into(),
+        content: Some(entry.sha256),
+    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,11 @@ fn object(key: &str, version: u8) -> Object {
 fn listing(objects: Vec<Object>) -> Listing {
     let mut objects = objects;
     objects.sort_by(|one, other| one.key.cmp(&other.key));
-    Listing { objects, pages: 1, ..Listing::default() }
+    Listing {
+        objects,
+        pages: 1,
+        ..Listing::default()
+    }
 }
 
 fn entry(version: u8) -> Entry {
@@ -34,34 +38,77 @@ fn entry(version: u8) -> Entry {
 }
 
 fn manifest(files: &[(&str, u8)]) -> Manifest {
-    let files = files.iter().map(|(path, version)| (Box::from(*path), entry(*version)));
-    Manifest { files: files.collect(), ..Manifest::default() }
+    let files = files
+        .iter()
+        .map(|(path, version)| (Box::from(*path), entry(*version)));
+    Manifest {
+        files: files.collect(),
+        ..Manifest::default()
+    }
 }
 
 fn make(manifest: &Manifest, objects: Vec<Object>) -> Plan {
     let filter = Filter::new(&[], &[]).unwrap();
-    plan(manifest, &listing(objects), &filter, Some(".s3sync"), &BTreeSet::new())
+    plan(
+        manifest,
+        &listing(objects),
+        &filter,
+        Some(".s3sync"),
+        &BTreeSet::new(),
+    )
 }
 
 fn kinds(plan: &Plan) -> Vec<(&str, Why)> {
-    plan.fetch.iter().map(|fetch| (fetch.path(), fetch.why)).collect()
+    plan.fetch
+        .iter()
+        .map(|fetch| (fetch.path(), fetch.why))
+        .collect()
 }
 
 #[test]
 fn each_row_of_the_table() {
-    let known = manifest(&[("a", 1), ("b", 2), ("c", 3), ("d", 4), ("e.pyc", 5), ("f", 6)]);
+    let known = manifest(&[
+        ("a", 1),
+        ("b", 2),
+        ("c", 3),
+        ("d", 4),
+        ("e.pyc", 5),
+        ("f", 6),
+    ]);
     let mut again = object("c", 3);
     again.modified = 99;
     let mut archived = object("f", 6);
     archived.archived = true;
     let mut archived_new = object("g", 7);
     archived_new.archived = true;
-    let plan = make(&known, vec![object("a", 1), object("b", 9), again.clone(), object("n", 1), archived, archived_new]);
+    let plan = make(
+        &known,
+        vec![
+            object("a", 1),
+            object("b", 9),
+            again.clone(),
+            object("n", 1),
+            archived,
+            archived_new,
+        ],
+    );
     assert_eq!(kinds(&plan), [("b", Why::Update), ("n", Why::Add)]);
     assert_eq!(plan.confirm, [again]);
-    assert_eq!(plan.missing.iter().map(|gone| &*gone.path).collect::<Vec<_>>(), ["d"]);
+    assert_eq!(
+        plan.missing
+            .iter()
+            .map(|gone| &*gone.path)
+            .collect::<Vec<_>>(),
+        ["d"]
+    );
     assert_eq!(plan.forget, [Box::from("e.pyc")]);
-    assert_eq!(plan.rejected.iter().map(|rejected| &*rejected.key).collect::<Vec<_>>(), ["g"]);
+    assert_eq!(
+        plan.rejected
+            .iter()
+            .map(|rejected| &*rejected.key)
+            .collect::<Vec<_>>(),
+        ["g"]
+    );
     assert_eq!((plan.listed, plan.wanted, plan.unchanged), (6, 6, 3));
 }
 
@@ -79,7 +126,13 @@ fn a_suspect_is_repaired_though_the_object_is_the_same() {
     let known = manifest(&[("a", 1), ("b", 1)]);
     let suspects = BTreeSet::from([Box::from("b")]);
     let filter = Filter::new(&[], &[]).unwrap();
-    let plan = plan(&known, &listing(vec![object("a", 1), object("b", 1)]), &filter, None, &suspects);
+    let plan = plan(
+        &known,
+        &listing(vec![object("a", 1), object("b", 1)]),
+        &filter,
+        None,
+        &suspects,
+    );
     assert_eq!(kinds(&plan), [("b", Why::Repair)]);
 }
 
@@ -87,7 +140,10 @@ fn a_suspect_is_repaired_though_the_object_is_the_same() {
 fn a_suspect_whose_object_was_written_again_is_repaired_too() {
     let known = manifest(&[("a", 1)]);
     let suspects = BTreeSet::from([Box::from("a")]);
-    let again = Object { etag: "another".into(), ..object("a", 1) };
+    let again = Object {
+        etag: "another".into(),
+        ..object("a", 1)
+    };
     let filter = Filter::new(&[], &[]).unwrap();
     let plan = plan(&known, &listing(vec![again]), &filter, None, &suspects);
     assert_eq!(kinds(&plan), [("a", Why::Repair)]);
@@ -95,29 +151,66 @@ fn a_suspect_whose_object_was_written_again_is_repaired_too() {
 
 #[test]
 fn a_path_that_other_keys_make_a_directory_is_no_file() {
-    let plan = make(&Manifest::default(), vec![object("a", 1), object("a!", 1), object("a/b/c", 1), object("a/b", 2)]);
+    let plan = make(
+        &Manifest::default(),
+        vec![
+            object("a", 1),
+            object("a!", 1),
+            object("a/b/c", 1),
+            object("a/b", 2),
+        ],
+    );
     assert_eq!(kinds(&plan), [("a!", Why::Add), ("a/b/c", Why::Add)]);
-    assert_eq!(plan.rejected.iter().map(|rejected| &*rejected.key).collect::<Vec<_>>(), ["a", "a/b"]);
+    assert_eq!(
+        plan.rejected
+            .iter()
+            .map(|rejected| &*rejected.key)
+            .collect::<Vec<_>>(),
+        ["a", "a/b"]
+    );
 }
 
 #[test]
 fn a_directory_marker_gives_way_to_a_file_and_makes_a_directory_else() {
-    let plan = make(&Manifest::default(), vec![object("a", 1), object("a/", 0), object("x/y/", 0), object("x/z", 1)]);
+    let plan = make(
+        &Manifest::default(),
+        vec![
+            object("a", 1),
+            object("a/", 0),
+            object("x/y/", 0),
+            object("x/z", 1),
+        ],
+    );
     assert_eq!(kinds(&plan), [("a", Why::Add), ("x/z", Why::Add)]);
     assert_eq!(plan.make_directories, [Box::from("x/y")]);
-    assert_eq!(plan.rejected.iter().map(|rejected| &*rejected.key).collect::<Vec<_>>(), ["a/"]);
+    assert_eq!(
+        plan.rejected
+            .iter()
+            .map(|rejected| &*rejected.key)
+            .collect::<Vec<_>>(),
+        ["a/"]
+    );
 }
 
 #[test]
 fn a_managed_file_that_becomes_a_directory_is_missing_and_its_followers_are_added() {
     let plan = make(&manifest(&[("a", 1)]), vec![object("a/b", 1)]);
-    assert_eq!(plan.missing.iter().map(|gone| &*gone.path).collect::<Vec<_>>(), ["a"]);
+    assert_eq!(
+        plan.missing
+            .iter()
+            .map(|gone| &*gone.path)
+            .collect::<Vec<_>>(),
+        ["a"]
+    );
     assert_eq!(kinds(&plan), [("a/b", Why::Add)]);
 }
 
 #[test]
 fn an_excluded_key_is_neither_wanted_nor_rejected() {
-    let plan = make(&Manifest::default(), vec![object("__pycache__/a.py", 1), object("a.pyc", 1)]);
+    let plan = make(
+        &Manifest::default(),
+        vec![object("__pycache__/a.py", 1), object("a.pyc", 1)],
+    );
     assert_eq!((plan.wanted, plan.listed, plan.rejected.len()), (0, 2, 0));
 }
 
@@ -137,7 +230,9 @@ fn apply(manifest: &mut Manifest, plan: &Plan, versions: &BTreeMap<Box<str>, u8>
     for object in &plan.confirm {
         manifest.files.get_mut(&object.key).unwrap().modified = object.modified;
     }
-    manifest.directories.extend(plan.make_directories.iter().cloned());
+    manifest
+        .directories
+        .extend(plan.make_directories.iter().cloned());
     for path in &plan.drop_directories {
         manifest.directories.remove(path);
     }

@@ -10,7 +10,10 @@ pub(crate) const OPERATIONS: [Operation; 3] = [Operation::List, Operation::Get, 
 
 /// Every fault that says anything about a request of this kind.
 pub(crate) fn faults(operation: Operation) -> Vec<Fault> {
-    let slow = Fault::Slow { before: Duration::from_millis(100), bytes_per_second: 1 << 20 };
+    let slow = Fault::Slow {
+        before: Duration::from_millis(100),
+        bytes_per_second: 1 << 20,
+    };
     let mut faults = vec![Fault::Reset, Fault::CutAfter(0), Fault::Hang, slow];
     if operation != Operation::Head {
         faults.extend([
@@ -32,7 +35,9 @@ pub(crate) fn faults(operation: Operation) -> Vec<Fault> {
             Fault::ListingDropsKeys(20),
             Fault::EmptyListing,
         ]),
-        Operation::Get => faults.push(Fault::Substitute { key: "dags/staying/f00.py".to_string() }),
+        Operation::Get => faults.push(Fault::Substitute {
+            key: "dags/staying/f00.py".to_string(),
+        }),
         _ => {}
     }
     faults.extend(refusals().map(Fault::Refuse));
@@ -72,7 +77,11 @@ fn some_rules(random: &mut Rng) -> Vec<Rule> {
         let fault = faults[random.usize(0..faults.len())].clone();
         // What hangs, hangs for long: more often, and nothing else would be tried any more.
         let most = if hangs(&fault) { 0.02 } else { 0.6 };
-        rules.push(Rule::new(fault).on(operation).probability(random.f64() * most));
+        rules.push(
+            Rule::new(fault)
+                .on(operation)
+                .probability(random.f64() * most),
+        );
     }
     let lie = Fault::FlipByte(random.usize(..));
     rules.push(Rule::new(lie).on(Operation::Get).probability(0.2));
@@ -80,12 +89,19 @@ fn some_rules(random: &mut Rng) -> Vec<Rule> {
 }
 
 /// Some faults for a while, then nobody there for a moment, then none; `look` now and then.
-pub(crate) fn weather<T>(bench: &Bench, random: &mut Rng, end: Instant, mut look: impl FnMut() -> T) -> Vec<T> {
+pub(crate) fn weather<T>(
+    bench: &Bench,
+    random: &mut Rng,
+    end: Instant,
+    mut look: impl FnMut() -> T,
+) -> Vec<T> {
     let mut looks = Vec::new();
     let mut last = |milliseconds: u64| {
         let end = end.min(Instant::now() + Duration::from_millis(milliseconds));
         while Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(100).min(end.saturating_duration_since(Instant::now())));
+            std::thread::sleep(
+                Duration::from_millis(100).min(end.saturating_duration_since(Instant::now())),
+            );
             looks.push(look());
         }
     };

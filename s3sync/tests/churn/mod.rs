@@ -33,7 +33,9 @@ pub(crate) fn seed() -> u64 {
 /// A number from the environment.
 pub(crate) fn number(variable: &str, default: u64) -> u64 {
     match std::env::var(variable) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} must be a number and is {text:?}")),
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{variable} must be a number and is {text:?}")),
         Err(_) => default,
     }
 }
@@ -52,8 +54,13 @@ impl Churn {
     pub(crate) fn begin(bench: &Bench, seed: u64) -> Self {
         let mut random = Rng::with_seed(seed);
         let sizes = [1_300_000, 2_097_152, 2_500_000, 2_500_000, 1_048_577];
-        let large = sizes.map(|size| Bytes::from_iter(std::iter::repeat_with(|| random.u8(..)).take(size)));
-        let mut churn = Churn { random, serial: 0, large: large.into() };
+        let large =
+            sizes.map(|size| Bytes::from_iter(std::iter::repeat_with(|| random.u8(..)).take(size)));
+        let mut churn = Churn {
+            random,
+            serial: 0,
+            large: large.into(),
+        };
         for file in 0..STAYING {
             churn.put(bench, &staying(file), file % 2 == 0);
         }
@@ -83,7 +90,11 @@ impl Churn {
 
     fn body(&mut self, path: &str, same_size: bool) -> Vec<u8> {
         self.serial += 1;
-        let length = if same_size { SHORTEST } else { self.random.usize(SHORTEST..4_000) };
+        let length = if same_size {
+            SHORTEST
+        } else {
+            self.random.usize(SHORTEST..4_000)
+        };
         let mut body = format!("# {} {path}\n", self.serial).into_bytes();
         body.resize(length, b'.');
         body
@@ -101,7 +112,10 @@ impl Churn {
     /// Files that belong together, at one instant.
     fn upload_set(&mut self, bench: &Bench) {
         let paths: Vec<String> = (0..10).map(|file| format!("set/part{file}.py")).collect();
-        let objects: Vec<_> = paths.iter().map(|path| (key(path), self.body("set", file_is_even(path)))).collect();
+        let objects: Vec<_> = paths
+            .iter()
+            .map(|path| (key(path), self.body("set", file_is_even(path))))
+            .collect();
         bench.s3.put_all(BUCKET, objects);
     }
 
@@ -123,8 +137,15 @@ impl Churn {
         let in_parts = Some(vec![1 << 20]);
         let options = match self.random.u8(0..4) {
             0 => PutOptions::default(),
-            1 => PutOptions { parts: in_parts, ..PutOptions::default() },
-            2 => PutOptions { parts: in_parts, checksum: ChecksumChoice::None, ..PutOptions::default() },
+            1 => PutOptions {
+                parts: in_parts,
+                ..PutOptions::default()
+            },
+            2 => PutOptions {
+                parts: in_parts,
+                checksum: ChecksumChoice::None,
+                ..PutOptions::default()
+            },
             _ => PutOptions {
                 parts: in_parts,
                 checksum: ChecksumChoice::Sha256,
@@ -132,7 +153,9 @@ impl Churn {
                 ..PutOptions::default()
             },
         };
-        bench.s3.put_with(BUCKET, &key(&format!("large/l{file}.zip")), data, options);
+        bench
+            .s3
+            .put_with(BUCKET, &key(&format!("large/l{file}.zip")), data, options);
     }
 
     fn rename(&mut self, bench: &Bench, file: usize) {
@@ -159,12 +182,20 @@ fn loose(file: usize) -> String {
 }
 
 fn file_is_even(path: &str) -> bool {
-    path.bytes().rev().find(u8::is_ascii_digit).is_some_and(|digit| digit % 2 == 0)
+    path.bytes()
+        .rev()
+        .find(u8::is_ascii_digit)
+        .is_some_and(|digit| digit % 2 == 0)
 }
 
 /// Runs `act` while the source changes: some uploads close together, then so many milliseconds of
 /// rest, without which no two listings would ever agree.
-pub(crate) fn while_changing<R>(bench: &Bench, churn: &mut Churn, rest: Range<u64>, act: impl FnOnce() -> R) -> R {
+pub(crate) fn while_changing<R>(
+    bench: &Bench,
+    churn: &mut Churn,
+    rest: Range<u64>,
+    act: impl FnOnce() -> R,
+) -> R {
     let flurry = move || {
         for _ in 0..churn.random.u8(1..8) {
             churn.step(bench);
@@ -216,26 +247,45 @@ impl Reader {
     /// When one is not, byte for byte, a version that S3 held, or one is gone that S3 never lacked.
     pub(crate) fn look(&mut self, bench: &Bench) {
         for path in &self.seen {
-            assert!(bench.at(path).is_file(), "{path} is gone, and S3 always had it");
+            assert!(
+                bench.at(path).is_file(),
+                "{path} is gone, and S3 always had it"
+            );
         }
         let files = readable(&bench.dest());
         for (path, bytes) in &files {
             let held = bench.s3.history(BUCKET, &key(path));
             let known = held.iter().rev().any(|version| version == bytes);
-            assert!(known, "{path} holds {} bytes that S3 never did, {} versions", bytes.len(), held.len());
+            assert!(
+                known,
+                "{path} holds {} bytes that S3 never did, {} versions",
+                bytes.len(),
+                held.len()
+            );
         }
         self.reads += files.len() as u64;
-        self.seen.extend(files.into_keys().filter(|path| !path.starts_with("loose/") && !path.starts_with("swap/")));
+        self.seen.extend(
+            files
+                .into_keys()
+                .filter(|path| !path.starts_with("loose/") && !path.starts_with("swap/")),
+        );
     }
 }
 
 /// Every regular file below a directory that changes meanwhile, but what begins with a dot.
 fn readable(root: &Path) -> BTreeMap<String, Vec<u8>> {
     fn add(root: &Path, below: &str, files: &mut BTreeMap<String, Vec<u8>>) {
-        let Some(entries) = present(std::fs::read_dir(root)) else { return };
+        let Some(entries) = present(std::fs::read_dir(root)) else {
+            return;
+        };
         for entry in entries.filter_map(present) {
-            let name = entry.file_name().into_string().unwrap_or_else(|name| panic!("{name:?} is no UTF-8"));
-            let Some(kind) = present(entry.file_type()).filter(|_| !name.starts_with('.')) else { continue };
+            let name = entry
+                .file_name()
+                .into_string()
+                .unwrap_or_else(|name| panic!("{name:?} is no UTF-8"));
+            let Some(kind) = present(entry.file_type()).filter(|_| !name.starts_with('.')) else {
+                continue;
+            };
             let path = format!("{below}{name}");
             if kind.is_dir() {
                 add(&entry.path(), &format!("{path}/"), files);
@@ -255,7 +305,14 @@ fn readable(root: &Path) -> BTreeMap<String, Vec<u8>> {
 fn present<T>(result: std::io::Result<T>) -> Option<T> {
     match result {
         Ok(value) => Some(value),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory) => None,
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory
+            ) =>
+        {
+            None
+        }
         Err(error) => panic!("DEST cannot be read: {error}"),
     }
 }
@@ -267,8 +324,13 @@ pub(crate) fn staged(bench: &Bench) -> Vec<String> {
 }
 
 fn readable_names(directory: &Path) -> Vec<String> {
-    let entries = present(std::fs::read_dir(directory)).into_iter().flatten().filter_map(present);
-    entries.map(|entry| entry.path().display().to_string()).collect()
+    let entries = present(std::fs::read_dir(directory))
+        .into_iter()
+        .flatten()
+        .filter_map(present);
+    entries
+        .map(|entry| entry.path().display().to_string())
+        .collect()
 }
 
 /// The source stands still: one pass makes DEST equal to it, and the next has nothing to do.
@@ -280,19 +342,47 @@ pub(crate) fn converges(bench: &Bench) {
 /// DEST is equal to the source by every measure there is.
 pub(crate) fn is_equal(bench: &Bench) {
     let before = bench.picture();
-    assert_eq!(difference(&before.files(), &bench.wanted()), Vec::<String>::new());
+    assert_eq!(
+        difference(&before.files(), &bench.wanted()),
+        Vec::<String>::new()
+    );
     let report = bench.once(0, ARGUMENTS);
-    assert_eq!((report.added, report.updated, report.deleted, report.repaired), (0, 0, 0, 0), "{report:?}");
-    assert_eq!(bench.picture(), before, "a pass with nothing to do touched DEST");
+    assert_eq!(
+        (
+            report.added,
+            report.updated,
+            report.deleted,
+            report.repaired
+        ),
+        (0, 0, 0, 0),
+        "{report:?}"
+    );
+    assert_eq!(
+        bench.picture(),
+        before,
+        "a pass with nothing to do touched DEST"
+    );
     assert_eq!(staged(bench), Vec::<String>::new());
     let verified = bench.run("verify", &[]);
     assert_eq!(verified.code, 0, "{}{}", verified.stdout, verified.stderr);
-    let digest = testkit::process::Program::new(env!("CARGO_BIN_EXE_s3sync")).arg("digest").arg(bench.dest());
-    assert_eq!(digest.run(crate::support::DEADLINE).stdout.trim(), report.revision);
+    let digest = testkit::process::Program::new(env!("CARGO_BIN_EXE_s3sync"))
+        .arg("digest")
+        .arg(bench.dest());
+    assert_eq!(
+        digest.run(crate::support::DEADLINE).stdout.trim(),
+        report.revision
+    );
 }
 
 /// The paths at which two trees differ; the bytes would fill the screen.
-pub(crate) fn difference(one: &BTreeMap<String, Vec<u8>>, other: &BTreeMap<String, Vec<u8>>) -> Vec<String> {
+pub(crate) fn difference(
+    one: &BTreeMap<String, Vec<u8>>,
+    other: &BTreeMap<String, Vec<u8>>,
+) -> Vec<String> {
     let paths: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
-    paths.into_iter().filter(|path| one.get(*path) != other.get(*path)).cloned().collect()
+    paths
+        .into_iter()
+        .filter(|path| one.get(*path) != other.get(*path))
+        .cloned()
+        .collect()
 }

@@ -34,7 +34,10 @@ struct Node {
 impl Tree {
     pub(super) fn new() -> Tree {
         let root = Node::new(DIRECTORY | 0o777, 0, 0);
-        Tree { nodes: BTreeMap::from([(ROOT, root)]), next: ROOT + 1 }
+        Tree {
+            nodes: BTreeMap::from([(ROOT, root)]),
+            next: ROOT + 1,
+        }
     }
 
     /// Does what is asked for.
@@ -81,13 +84,23 @@ impl Tree {
     fn entry(&self, number: u64) -> Result<Body, Errno> {
         let node = self.nodes.get(&number).ok_or(Errno::STALE)?;
         // Nothing may be cached: each call is to come here.
-        let head = Body::default().u64(number).u64(0).u64(0).u64(0).u32(0).u32(0);
+        let head = Body::default()
+            .u64(number)
+            .u64(0)
+            .u64(0)
+            .u64(0)
+            .u32(0)
+            .u32(0);
         Ok(head.bytes(&node.attributes(number).0))
     }
 
     fn attributes(&self, number: u64) -> Result<Body, Errno> {
         let node = self.nodes.get(&number).ok_or(Errno::STALE)?;
-        Ok(Body::default().u64(0).u32(0).u32(0).bytes(&node.attributes(number).0))
+        Ok(Body::default()
+            .u64(0)
+            .u32(0)
+            .u32(0)
+            .bytes(&node.attributes(number).0))
     }
 
     fn make(&mut self, request: &Request, name: &str, mode: u32) -> Result<u64, Errno> {
@@ -98,7 +111,8 @@ impl Tree {
         }
         directory.names.insert(name.to_owned(), number);
         directory.modified = now();
-        self.nodes.insert(number, Node::new(mode, request.user, request.group));
+        self.nodes
+            .insert(number, Node::new(mode, request.user, request.group));
         self.next += 1;
         Ok(number)
     }
@@ -160,7 +174,9 @@ impl Tree {
     fn read(&mut self, request: &Request) -> Result<Body, Errno> {
         let data = &self.node(request.node)?.data;
         let from = (request.u64(8) as usize).min(data.len());
-        let to = from.saturating_add(request.u32(16) as usize).min(data.len());
+        let to = from
+            .saturating_add(request.u32(16) as usize)
+            .min(data.len());
         Ok(Body(data[from..to].to_vec()))
     }
 
@@ -182,7 +198,11 @@ impl Tree {
         let mut body = Body::default();
         for (at, (name, number)) in names.iter().enumerate().skip(from as usize) {
             let kind = self.node(*number)?.mode >> 12;
-            let entry = Body::default().u64(*number).u64(at as u64 + 1).u32(name.len() as u32).u32(kind);
+            let entry = Body::default()
+                .u64(*number)
+                .u64(at as u64 + 1)
+                .u32(name.len() as u32)
+                .u32(kind);
             let entry = entry.bytes(name.as_bytes()).padded();
             if body.0.len() + entry.0.len() > most {
                 break;
@@ -195,7 +215,14 @@ impl Tree {
 
 impl Node {
     fn new(mode: u32, user: u32, group: u32) -> Node {
-        Node { mode, user, group, modified: now(), data: Vec::new(), names: BTreeMap::new() }
+        Node {
+            mode,
+            user,
+            group,
+            modified: now(),
+            data: Vec::new(),
+            names: BTreeMap::new(),
+        }
     }
 
     fn is_directory(&self) -> bool {
@@ -206,17 +233,32 @@ impl Node {
         let (seconds, nanoseconds) = self.modified;
         let size = self.data.len() as u64;
         let links = if self.is_directory() { 2 } else { 1 };
-        let body = Body::default().u64(number).u64(size).u64(size.div_ceil(512));
+        let body = Body::default()
+            .u64(number)
+            .u64(size)
+            .u64(size.div_ceil(512));
         let body = body.u64(seconds).u64(seconds).u64(seconds);
         let body = body.u32(nanoseconds).u32(nanoseconds).u32(nanoseconds);
-        body.u32(self.mode).u32(links).u32(self.user).u32(self.group).u32(0).u32(BLOCK).u32(0)
+        body.u32(self.mode)
+            .u32(links)
+            .u32(self.user)
+            .u32(self.group)
+            .u32(0)
+            .u32(BLOCK)
+            .u32(0)
     }
 }
 
 /// The answer to the first request: version 7.31, nothing optional, writes of up to 128 KiB.
 fn started() -> Body {
     let body = Body::default().u32(7).u32(31).u32(128 << 10).u32(0);
-    let body = body.u16(64).u16(48).u32(super::LARGEST_WRITE).u32(1).u16(0).u16(0);
+    let body = body
+        .u16(64)
+        .u16(48)
+        .u32(super::LARGEST_WRITE)
+        .u32(1)
+        .u16(0)
+        .u16(0);
     body.bytes(&[0; 32])
 }
 
@@ -225,11 +267,18 @@ fn opened() -> Body {
 }
 
 fn room() -> Body {
-    let body = Body::default().u64(1 << 20).u64(1 << 20).u64(1 << 20).u64(1 << 20).u64(1 << 20);
+    let body = Body::default()
+        .u64(1 << 20)
+        .u64(1 << 20)
+        .u64(1 << 20)
+        .u64(1 << 20)
+        .u64(1 << 20);
     body.u32(BLOCK).u32(255).u32(BLOCK).u32(0).bytes(&[0; 24])
 }
 
 fn now() -> (u64, u32) {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     (since.as_secs(), since.subsec_nanos())
 }

@@ -41,7 +41,14 @@ impl Request {
     const HEADER: usize = 40;
 
     pub(super) fn parse(bytes: &[u8]) -> Option<Request> {
-        let header = Request { opcode: 0, unique: 0, node: 0, user: 0, group: 0, body: bytes.get(..Self::HEADER)?.to_vec() };
+        let header = Request {
+            opcode: 0,
+            unique: 0,
+            node: 0,
+            user: 0,
+            group: 0,
+            body: bytes.get(..Self::HEADER)?.to_vec(),
+        };
         let body = bytes[Self::HEADER..].to_vec();
         Some(Request {
             opcode: header.u32(4),
@@ -54,12 +61,18 @@ impl Request {
     }
 
     pub(super) fn u32(&self, at: usize) -> u32 {
-        let bytes = self.body.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+        let bytes = self
+            .body
+            .get(at..at + 4)
+            .and_then(|bytes| bytes.try_into().ok());
         u32::from_le_bytes(bytes.unwrap_or_default())
     }
 
     pub(super) fn u64(&self, at: usize) -> u64 {
-        let bytes = self.body.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
+        let bytes = self
+            .body
+            .get(at..at + 8)
+            .and_then(|bytes| bytes.try_into().ok());
         u64::from_le_bytes(bytes.unwrap_or_default())
     }
 
@@ -71,7 +84,9 @@ impl Request {
     /// The names from there on, each ended by NUL.
     pub(super) fn names(&self, at: usize) -> Vec<String> {
         let names = self.data(at).split(|byte| *byte == 0);
-        names.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+        names
+            .map(|name| String::from_utf8_lossy(name).into_owned())
+            .collect()
     }
 }
 
