@@ -191,6 +191,15 @@ impl Board {
         });
     }
 
+    /// A reign begins: others learn at once whose it is, and whether DEST is filled.
+    pub async fn begin(&self, writer: &Writer) {
+        let complete = writer.is_filled();
+        self.with(|inner| inner.heartbeat.complete = complete);
+        if let Err(error) = self.beat(&writer.lock, false).await {
+            warn!(%error, event = "heartbeat_failed", "the heartbeat cannot be written");
+        }
+    }
+
     /// Another writes now: the lag is its to tell.
     pub fn dethroned(&self) {
         self.with(|inner| inner.listed = None);

@@ -60,6 +60,7 @@ pub async fn once(
     )
     .await?;
     name_unmanaged(&writer);
+    board.begin(&writer).await;
     writer.progress = Progress::on_terminal();
     let bursting = Arc::clone(&writer.bursting);
     let ended = {

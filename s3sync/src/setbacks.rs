@@ -9,6 +9,9 @@ use std::time::Duration;
 /// A changed object that cannot be fetched holds its set back for so many passes.
 pub const HELD_PASSES: u32 = 2;
 
+/// The longest wait before a failed object is tried again, milliseconds.
+const LONGEST_RETRY: i64 = 60_000;
+
 /// How a path failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
@@ -58,11 +61,9 @@ impl Setbacks {
         let passes = before.map_or(0, |before| before.passes) + 1;
         let pause = match how {
             How::Obstructed => pause.as_millis() as i64,
-            // At once while it holds others back; then after 2 s, 4 s, ... as long as an obstruction.
+            // At once while it holds others back; then after 2 s, 4 s, ... at most a minute.
             How::Failed if passes <= HELD_PASSES => 0,
-            How::Failed => {
-                (1_000i64 << (passes - HELD_PASSES).min(20)).min(pause.as_millis() as i64)
-            }
+            How::Failed => (1_000i64 << (passes - HELD_PASSES).min(20)).min(LONGEST_RETRY),
         };
         let setback = Setback {
             object: object.clone(),
@@ -191,7 +192,7 @@ mod tests {
         fail(&mut setbacks, &bad, 0);
         assert!(!tried(&mut setbacks, 1_999) && tried(&mut setbacks, 2_000));
         (0..40).for_each(|_| fail(&mut setbacks, &bad, 0));
-        assert!(!tried(&mut setbacks, 299_999) && tried(&mut setbacks, 300_000));
+        assert!(!tried(&mut setbacks, 59_999) && tried(&mut setbacks, 60_000));
     }
 
     #[test]

@@ -255,6 +255,7 @@ impl Watcher<'_> {
     /// Passes and scrubs, until DEST fails or another takes over.
     async fn reign(&self, writer: &mut Writer) -> Failure {
         name_unmanaged(writer);
+        self.board.begin(writer).await;
         // Before a first complete pass DEST has no revision that means anything.
         let revision = writer
             .manifest()
