@@ -26,6 +26,7 @@ pub mod progress;
 pub mod report;
 pub mod revision;
 pub mod scrub;
+mod scrubs;
 pub mod session;
 pub mod setbacks;
 pub mod settings;

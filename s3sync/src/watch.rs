@@ -1,16 +1,13 @@
 //! `s3sync watch`: when the next pass is made, by whom, and what happens when it fails.
 
 use crate::board::Board;
-use crate::dest::{Dest, DestError};
+use crate::dest::Dest;
 use crate::failure::Failure;
-use crate::local;
 use crate::lock::{Heartbeat, Lock, STALE};
 use crate::manifest::journal;
-use crate::manifest::{Change, Manifest};
 use crate::once::{leave, leave_in_order, name_unmanaged};
-use crate::pass::now;
 use crate::prepare::blocking;
-use crate::scrub::{self, Findings};
+use crate::scrubs::Scrubs;
 use crate::session::{Ending, Surroundings, owner, rules};
 use crate::settings::{Interval, Watch, monthly_cost};
 use crate::writer::{Rules, Writer, check_source};
@@ -18,11 +15,8 @@ use agent::backoff::backoff;
 use agent::metrics::Metrics;
 use agent::settings::show_duration;
 use std::cell::Cell;
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 /// The longest wait after errors.
@@ -334,183 +328,4 @@ impl Watcher<'_> {
 /// Up to a tenth shorter, so that a fleet of syncers does not list in step.
 fn shortened(interval: Duration) -> Duration {
     interval.mul_f64(1.0 - fastrand::f64() * 0.1)
-}
-
-/// What a light scrub found, and every file below DEST if that could be walked.
-type Looked = (Findings, Option<BTreeSet<Box<str>>>);
-
-/// The scrubs of a reign, light and deep, at most one of each at a time.
-struct Scrubs {
-    every: Duration,
-    deep_every: Duration,
-    next: Instant,
-    next_deep: Instant,
-    light: Option<JoinHandle<Result<Looked, DestError>>>,
-    deep: Option<JoinHandle<Findings>>,
-    stop: Arc<AtomicBool>,
-}
-
-impl Drop for Scrubs {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Scrubs {
-    fn new(settings: &Watch, writer: &Writer) -> Self {
-        let (every, deep_every) = (
-            settings.timing.scrub_interval,
-            settings.timing.deep_scrub_interval,
-        );
-        let age = writer
-            .manifest()
-            .deep_scrubbed
-            .map_or(0, |at| now() - at)
-            .max(0);
-        let deep_wait = deep_every.saturating_sub(Duration::from_millis(age as u64));
-        let begun = Instant::now();
-        Scrubs {
-            every,
-            deep_every,
-            next: begun + every,
-            next_deep: begun + deep_wait,
-            light: None,
-            deep: None,
-            stop: Arc::default(),
-        }
-    }
-
-    /// Waits for `wait`, or until a scrub found something to repair.
-    async fn meanwhile(&mut self, writer: &mut Writer, wait: Duration) -> Result<(), Failure> {
-        let until = Instant::now() + wait;
-        loop {
-            self.start_due(writer);
-            let next = until.min(self.wake());
-            tokio::select! {
-                () = tokio::time::sleep_until(next.into()) => {
-                    if Instant::now() >= until {
-                        return Ok(());
-                    }
-                }
-                Some(looked) = ended(&mut self.light) => {
-                    self.light = None;
-                    let (findings, unmanaged) = looked?;
-                    writer.look_again();
-                    if let Some(unmanaged) = unmanaged {
-                        writer.unmanaged = unmanaged.into_iter().filter(|path| !writer.manifest().files.contains_key(path)).collect();
-                    }
-                    if take(writer, findings, "light") {
-                        return Ok(());
-                    }
-                }
-                Some(findings) = ended(&mut self.deep) => {
-                    self.deep = None;
-                    let complete = findings.complete;
-                    let found = take(writer, findings, "deep");
-                    if complete {
-                        writer.record(vec![Change::DeepScrubbed(now())]).await?;
-                    }
-                    if found {
-                        return Ok(());
-                    }
-                }
-            }
-        }
-    }
-
-    fn wake(&self) -> Instant {
-        let light = if self.light.is_none() {
-            Some(self.next)
-        } else {
-            None
-        };
-        let deep = if self.deep.is_none() {
-            Some(self.next_deep)
-        } else {
-            None
-        };
-        light
-            .into_iter()
-            .chain(deep)
-            .min()
-            .unwrap_or_else(|| Instant::now() + LONGEST_WAIT)
-    }
-
-    fn start_due(&mut self, writer: &Writer) {
-        let at = Instant::now();
-        if self.light.is_none() && at >= self.next {
-            self.next = at + self.every;
-            let (picture, stop, dest) = (
-                scrub::picture(writer.manifest(), false),
-                Arc::clone(&self.stop),
-                Arc::clone(writer.dest()),
-            );
-            let (filter, status) = (writer.rules().filter.clone(), writer.status().clone());
-            self.light = Some(tokio::spawn(async move {
-                blocking(&status, "scrub", move || {
-                    // The handles would lead to a directory that was moved away, where all is well.
-                    dest.check_in_place()?;
-                    let findings = scrub::run(&dest, &picture, &stop);
-                    // The writer takes out what it manages: its manifest may have changed by then.
-                    Ok((
-                        findings,
-                        local::unmanaged(&dest, &filter, &Manifest::default()).ok(),
-                    ))
-                })
-                .await
-            }));
-        }
-        if self.deep.is_none() && at >= self.next_deep {
-            self.next_deep = at + self.deep_every;
-            let (picture, stop, dest) = (
-                scrub::picture(writer.manifest(), true),
-                Arc::clone(&self.stop),
-                Arc::clone(writer.dest()),
-            );
-            // No activity is shown: a deep scrub is meant to take long.
-            self.deep = Some(tokio::task::spawn_blocking(move || {
-                scrub::run(&dest, &picture, &stop)
-            }));
-        }
-    }
-}
-
-/// The result of a task, once there is one; waits for ever where there is no task.
-async fn ended<T>(task: &mut Option<JoinHandle<T>>) -> Option<T> {
-    match task {
-        None => std::future::pending().await,
-        Some(handle) => match handle.await {
-            Ok(result) => Some(result),
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => std::future::pending().await,
-            },
-        },
-    }
-}
-
-/// Hands what drifted to the next pass; returns whether there is anything.
-fn take(writer: &mut Writer, findings: Findings, kind: &'static str) -> bool {
-    if let Some(first) = findings.errors.first() {
-        warn!(
-            first,
-            count = findings.errors.len(),
-            kind,
-            event = "scrub_errors",
-            "files could not be looked at"
-        );
-    }
-    let suspects = writer.take_findings(findings);
-    if let Some(first) = suspects.first() {
-        warn!(
-            first = &**first,
-            count = suspects.len(),
-            kind,
-            event = "drifted",
-            "local files are not as they were published"
-        );
-    }
-    let found = !suspects.is_empty();
-    writer.suspects.extend(suspects);
-    found
 }
