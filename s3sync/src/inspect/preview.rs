@@ -11,6 +11,7 @@ use crate::settings;
 use crate::source::Listing;
 use agent::exit::Exit;
 use serde::Serialize;
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 /// One line of a plan.
@@ -47,19 +48,18 @@ fn decide(seen: &Seen, settings: &settings::Plan, candidates: &[Candidate]) -> g
         .iter()
         .map(|approval| (approval.id.clone(), approval.modified));
     // Without fetching, a move shows by the ETag: the same MD5 under another path.
-    let arrivals: Vec<Hash> = seen
+    let gone = seen
         .plan
-        .fetch
+        .missing
         .iter()
-        .filter_map(|fetch| {
-            let mut gone = seen
-                .plan
-                .missing
-                .iter()
-                .filter_map(|gone| seen.manifest.files.get(&gone.path));
-            gone.find(|entry| entry.md5 && entry.etag == fetch.object.etag)
-                .map(|entry| entry.sha256)
-        })
+        .filter_map(|gone| seen.manifest.files.get(&gone.path));
+    let by_etag: HashMap<&str, Hash> = gone
+        .filter(|entry| entry.md5)
+        .map(|entry| (&*entry.etag, entry.sha256))
+        .collect();
+    let fetched = seen.plan.fetch.iter();
+    let arrivals: Vec<Hash> = fetched
+        .filter_map(|fetch| by_etag.get(&*fetch.object.etag).copied())
         .collect();
     let question = Question {
         candidates,
@@ -122,8 +122,8 @@ fn actions(plan: &Plan, decision: &gate::Decision, listing: &Listing) -> Vec<Act
     for rejected in &plan.rejected {
         let known = listing
             .objects
-            .iter()
-            .any(|object| *object.key == *rejected.key);
+            .binary_search_by(|object| (*object.key).cmp(&*rejected.key))
+            .is_ok();
         let path = if known {
             rejected.key.clone()
         } else {
