@@ -259,10 +259,13 @@ struct Looked {
     bytes: Option<Bytes>,
 }
 
+/// What the bytes of a local file come to.
 #[derive(Debug)]
-struct Bytes {
-    sha256: Hash,
-    md5: String,
+pub(crate) struct Bytes {
+    pub(crate) size: u64,
+    pub(crate) sha256: Hash,
+    /// In hexadecimal, as an ETag has it.
+    pub(crate) md5: String,
 }
 
 fn look_at(dest: &Dest, path: &str, size: u64) -> io::Result<Option<Looked>> {
@@ -272,19 +275,24 @@ fn look_at(dest: &Dest, path: &str, size: u64) -> io::Result<Option<Looked>> {
     if found.size != size {
         return Ok(Some(Looked { found, bytes: None }));
     }
+    Ok(Some(Looked {
+        found,
+        bytes: Some(hash(dest, path)?),
+    }))
+}
+
+/// Reads a local file to its end.
+pub(crate) fn hash(dest: &Dest, path: &str) -> io::Result<Bytes> {
     let (mut sha256, mut md5) = (Sha256::new(), Md5::new());
-    dest::read_all(dest.open_file(path)?, |bytes| {
+    let size = dest::read_all(dest.open_file(path)?, |bytes| {
         sha256.update(bytes);
         md5.update(bytes);
     })?;
-    let bytes = Bytes {
+    Ok(Bytes {
+        size,
         sha256: sha256.finalize().into(),
         md5: hex(&md5.finalize()),
-    };
-    Ok(Some(Looked {
-        found,
-        bytes: Some(bytes),
-    }))
+    })
 }
 
 fn local_of(found: Found) -> Local {

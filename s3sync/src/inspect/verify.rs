@@ -5,15 +5,13 @@ use crate::dest::{self, Dest};
 use crate::failure::Failure;
 use crate::gate::Candidate;
 use crate::plan;
-use crate::prepare::blocking;
+use crate::prepare::{Bytes, blocking, hash};
 use crate::report::printable;
-use crate::revision::Hash;
 use crate::session::{Ending, Surroundings};
 use crate::settings;
 use crate::source::{Kind, Object, Proof};
 use agent::exit::Exit;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -124,7 +122,7 @@ async fn compare(
         let (dest, path) = (Arc::clone(dest), object.key.clone());
         blocking(&around.status, "read", move || hash(&dest, &path)).await
     };
-    let (size, sha256, md5) = match hashed {
+    let Bytes { size, sha256, md5 } = match hashed {
         Ok(hashes) => hashes,
         Err(error) if dest::is_absent(&error) => return Ok(absent()),
         Err(error) => return Ok(Some(("unreadable", dest::cause(&error)))),
@@ -172,17 +170,4 @@ async fn compare(
 fn unverifiable() -> (&'static str, String) {
     let why = "S3 stores no checksum of it and its ETag is no MD5: one pass of once or watch will know it";
     ("unverifiable", why.to_string())
-}
-
-fn hash(dest: &Dest, path: &str) -> std::io::Result<(u64, Hash, String)> {
-    let (mut sha256, mut md5) = (Sha256::new(), md5::Md5::new());
-    let size = dest::read_all(dest.open_file(path)?, |bytes| {
-        sha256.update(bytes);
-        md5.update(bytes);
-    })?;
-    Ok((
-        size,
-        sha256.finalize().into(),
-        crate::revision::hex(&md5.finalize()),
-    ))
 }
