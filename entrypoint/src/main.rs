@@ -1,0 +1,3 @@
+//! entrypoint
+
+fn main() {}

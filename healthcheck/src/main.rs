@@ -1,0 +1,3 @@
+//! healthcheck
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! queue-metrics
+
+fn main() {}
