@@ -28,6 +28,8 @@ HOW = """## How it is measured
   relay counts. `--interval {interval:g}s --settle {settle:g}s`, shorter than the default, to see more polls; the CPU of
   one poll does not depend on it.
 - Latency runs from the end of the upload until the file on disk holds the new content, looked at every 5 ms.
+- Trees are in memory (`/dev/shm`) where it has room, else on disk: ext4 passes over every inode freed within
+  the last 5 s, and so charges a tool for the tree that was removed before it.
 - Server and tools share the machine's cores, and no network is between them: wall says how much work there
   is, and the case with delays how well it overlaps.
 """
