@@ -15,12 +15,13 @@ LONG_TEST = $(CARGO) test --locked --workspace --test
 KILLS ?= 1000
 CHAOS_SECONDS ?= 600
 SOAK_SECONDS ?= 1800
+FUZZ_SECONDS ?= 300
 
-.PHONY: help deps build demo test kill-test chaos soak bench bench-quick lint deny clean
-.PHONY: deps-build demo-program server
+.PHONY: help deps build demo test e2e kill-test chaos soak bench bench-quick bench-healthcheck fuzz lint deny clean
+.PHONY: demo-entrypoint bench-entrypoint deps-build demo-program entrypoint-program server
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 deps: ## install what a bare Debian lacks, with apt-get; does nothing where all is there
 	@ci/deps.sh test
@@ -36,6 +37,9 @@ build: deps-build ## the static programs, in release
 demo-program: build
 	$(CARGO) build --locked --release -p testkit --bin demo
 
+entrypoint-program: deps-build
+	$(CARGO) build --locked --release -p entrypoint
+
 server: build
 	$(CARGO) build --locked --release -p testkit --bin s3-server
 
@@ -44,6 +48,9 @@ demo: demo-program ## half a minute of s3sync on the terminal, with an S3 server
 
 test: deps ## every test
 	$(CARGO) test --locked --workspace --no-fail-fast
+
+e2e: deps ## with real Airflows, which it installs from PyPI the first time
+	$(CARGO) test --locked -p entrypoint --no-fail-fast --test 'airflow_*' -- --ignored
 
 kill-test: deps ## kill -9 at 1,000 random instants (KILLS=1000)
 	TRIMTAB_KILLS=$(KILLS) $(LONG_TEST) kill -- --nocapture
@@ -59,6 +66,19 @@ bench: deps server ## beside aws, s5cmd and rclone; writes docs/benchmarks.md
 
 bench-quick: deps server ## small figures in a minute; writes and judges nothing
 	python3 bench/bench.py --quick --s3sync $(RELEASE)/s3sync --server $(RELEASE)/s3-server
+
+demo-entrypoint: deps entrypoint-program ## a real Airflow 3.1 in three containers' worth of processes, from an empty database
+	@python3 -B bench/demo_entrypoint.py --entrypoint $(RELEASE)/entrypoint
+
+bench-entrypoint: deps entrypoint-program ## beside Airflow's own commands, tini and dumb-init; writes docs/benchmarks-entrypoint.md
+	python3 -B bench/entrypoint.py --entrypoint $(RELEASE)/entrypoint
+
+bench-healthcheck: deps-build ## healthcheck beside curl and others; writes docs/benchmarks-healthcheck.md
+	$(CARGO) build --locked --release -p healthcheck
+	python3 -B bench/healthcheck.py --healthcheck $(RELEASE)/healthcheck
+
+fuzz: deps-build ## five minutes of mutated HTTP and JSON for healthcheck (FUZZ_SECONDS=300)
+	TRIMTAB_FUZZ_SECONDS=$(FUZZ_SECONDS) $(CARGO) test --locked -p healthcheck --test fuzz -- --nocapture
 
 lint: deps-build ## format, clippy and documentation, warnings denied
 	$(CARGO) fmt --all --check

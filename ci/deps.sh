@@ -30,6 +30,10 @@ test)
     python3 -c 'import ensurepip, venv' 2>/dev/null || { have python3 && have uv; } ||
         need "python3 python3-venv" "Python with venv"
     have strace || need strace strace
+    # The server's programs are not on the PATH in Debian. Its metapackage names the release's version.
+    compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || have postgres ||
+        need postgresql "PostgreSQL's server"
+    have redis-server || need redis-server "Redis's server"
     ;;
 *)
     echo "deps: '$1' is neither build nor test" >&2
@@ -59,4 +63,29 @@ echo "deps: installing ${missing[*]}" >&2
 # Given by env, because sudo passes no variables on.
 apt_get=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q)
 "${apt_get[@]}" update
+
+# The tests start servers of their own. The packages' postinst would start the system's too and leave
+# them running: this refuses it, and no cluster is made, for as long as the installation takes.
+put_back=()
+refuse_services() {
+    local policy=/usr/sbin/policy-rc.d cluster=/etc/postgresql-common/createcluster.conf
+    if [ ! -e "$policy" ]; then
+        put_back+=("$policy")
+        printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+        "${as_root[@]}" chmod 755 "$policy"
+    fi
+    if [ ! -e "$cluster" ]; then
+        "${as_root[@]}" mkdir -p "${cluster%/*}"
+        echo 'create_main_cluster = false' | "${as_root[@]}" tee "$cluster" >/dev/null
+    fi
+}
+allow_services() {
+    [ ${#put_back[@]} -eq 0 ] || "${as_root[@]}" rm -f "${put_back[@]}"
+}
+case " ${missing[*]} " in
+*" postgresql "* | *" redis-server "*)
+    trap allow_services EXIT
+    refuse_services
+    ;;
+esac
 "${apt_get[@]}" install -y --no-install-recommends "${missing[@]}"

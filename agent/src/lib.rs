@@ -12,6 +12,13 @@ pub mod exit;
 mod lines;
 pub mod logs;
 pub mod metrics;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
+pub mod secret;
 pub mod settings;
 pub mod shutdown;
 pub mod status;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod tls;

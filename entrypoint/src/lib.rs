@@ -1,1 +1,36 @@
-//! entrypoint
+//! PID 1 of every Airflow container: resolves parameters, waits, brings the schema up to date exactly
+//! once, then supervises the service.
+//!
+//! [`phases`] tells the story in order. Decisions are pure functions over values; what acts is
+//! cancelled by the first signal.
+
+// The story's future holds those of all phases, which are deep.
+
+pub mod account;
+pub mod admin;
+pub mod airflow;
+pub mod broker;
+pub mod command;
+pub mod compat;
+pub mod database;
+pub mod ending;
+pub mod failure;
+pub mod files;
+pub mod footprint;
+pub mod health;
+pub mod hold;
+pub mod names;
+pub mod oom;
+pub mod phases;
+pub mod preflight;
+pub mod program;
+pub mod protection;
+mod rehearsal;
+pub mod report;
+pub mod resolve;
+pub mod schema;
+pub mod serve;
+pub mod settings;
+pub mod supervise;
+pub mod timeline;
+pub mod variables;

@@ -1,1 +1,10 @@
-//! queue-metrics
+//! How many Celery workers are wanted, for autoscaling from zero, and protection for those that work.
+//!
+//! What decides is pure, with values and the clock as arguments: [`demand`] turns samples into a
+//! target, [`protect`] turns events into actions, and [`simulate`] replays loads against both.
+
+pub mod demand;
+pub mod program;
+pub mod protect;
+pub mod settings;
+pub mod simulate;

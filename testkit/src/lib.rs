@@ -5,7 +5,14 @@
 //! | [`s3`] | a fast S3 in memory with faults, [`s3::Server`]; as a program: `s3-server` |
 //! | [`moto`] | moto from PyPI, somebody else's idea of AWS: [`moto::Moto`] |
 //! | [`cloudwatch`] | [`cloudwatch::Shim`], through which the CloudWatch SDK's CBOR reaches moto |
+//! | [`airflow`] | real Airflows from PyPI, and a stand-in: [`airflow::Airflow`], [`airflow::StandIn`] |
+//! | [`ecs`] | the ECS agent of a task, for task protection: [`ecs::EcsAgent`] |
+//! | [`ssm`] | parameters and secrets in moto, and a front that refuses, stalls and counts: [`ssm::Front`] |
 //! | [`venv`] | Python environments with pinned packages, made once: moto, other people's S3 clients |
+//! | [`postgres`] | a real PostgreSQL, with scram and TLS: [`postgres::Postgres`] |
+//! | [`redis`] | a real Redis, with TLS and users: [`redis::Redis`] |
+//! | [`server`] | the certificate authority of a test: [`server::Authority`] |
+//! | [`proxy`] | TCP with faults, before any of them: [`proxy::Proxy`] |
 //! | [`process`] | [`process::Process`]: a real program with a clean environment, its lines as they come |
 //! | [`fs`] | small and read-only mounts, and pictures of a tree |
 //! | [`fuse`] | a file system that stalls or refuses: [`fuse::Fuse`] |
@@ -27,13 +34,20 @@
 //! assert_eq!(s3.count(Operation::Get), 2);
 //! ```
 
+pub mod airflow;
 pub mod cloudwatch;
+pub mod ecs;
 pub mod fs;
 pub mod fuse;
 pub mod http;
 pub mod moto;
+pub mod postgres;
 pub mod process;
+pub mod proxy;
+pub mod redis;
 pub mod s3;
+pub mod server;
+pub mod ssm;
 pub mod venv;
 mod wait;
 

@@ -121,7 +121,7 @@ impl Venv {
     }
 }
 
-fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
+pub(crate) fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
     let output = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
@@ -139,11 +139,12 @@ fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn cache_directory() -> anyhow::Result<PathBuf> {
+/// Where things are kept that are made once on a machine.
+pub(crate) fn cache_directory() -> anyhow::Result<PathBuf> {
     let cache = match (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")) {
         (Some(cache), _) if !cache.is_empty() => PathBuf::from(cache),
         (_, Some(home)) => PathBuf::from(home).join(".cache"),
-        _ => bail!("neither XDG_CACHE_HOME nor HOME is set: nowhere to keep Python environments"),
+        _ => bail!("neither XDG_CACHE_HOME nor HOME is set: nowhere to keep what is made once"),
     };
     Ok(cache.join("trimtab"))
 }

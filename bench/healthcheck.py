@@ -1,0 +1,229 @@
+#!/usr/bin/env python3
+"""healthcheck beside what else answers a container's health check; writes docs/benchmarks-healthcheck.md.
+
+    bench/healthcheck.py                     500 runs of each, in turn
+    bench/healthcheck.py --runs 20           writes nothing
+    bench/healthcheck.py --airflow PATH      also `airflow jobs check` of that program, five runs
+
+Needs Linux, Python 3.11, rustc and a release build of healthcheck. Peers that are not there are left out
+and named: curl, busybox (its wget), and microcheck's httpcheck, which is built from its sources with
+musl-gcc (`make build/bin/httpcheck`) and given by --httpcheck or on the PATH.
+"""
+
+import argparse
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median, quantiles
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs/benchmarks-healthcheck.md"
+BODY = (
+    '{"metadatabase":{"status":"healthy"},"scheduler":{"status":"healthy",'
+    '"latest_scheduler_heartbeat":"2026-01-01T00:00:00.000000+00:00"},'
+    '"triggerer":{"status":"healthy","latest_triggerer_heartbeat":null},'
+    '"dag_processor":{"status":"healthy","latest_dag_processor_heartbeat":null}}'
+)
+URLLIB = "import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=4).read()"
+GOALS = ((1.3, "exits", "a process that only exits"), (1 / 40, "curl", "curl"))
+
+
+def main() -> int:
+    options = arguments()
+    if not os.access(options.healthcheck, os.X_OK):
+        print(f"bench: there is no {options.healthcheck}: cargo build --release -p healthcheck", file=sys.stderr)
+        return 1
+    with tempfile.TemporaryDirectory(prefix="healthcheck-bench-") as work:
+        return bench(options, Path(work))
+
+
+def bench(options: argparse.Namespace, work: Path) -> int:
+    server = Server(work)
+    try:
+        commands, missing = programs(options, server.port, work)
+        samples = in_turn(commands, options.runs)
+        slow = {}
+        if options.airflow:
+            command = [str(options.airflow), "jobs", "check"]
+            slow = in_turn({"airflow jobs check": command}, 5, any_code=True)
+        memory = {name: resident(command) for name, command in commands.items()}
+    finally:
+        server.stop()
+    text = page(commands, samples, slow, memory, missing, options)
+    print(text)
+    if options.runs >= 500:
+        PAGE.write_text(text)
+        print(f"wrote {PAGE.relative_to(ROOT)}", file=sys.stderr)
+    return 0
+
+
+class Server:
+    """A server in a process of its own, which is none of Python's: that would be most of the time."""
+
+    def __init__(self, work: Path) -> None:
+        program = work / "answers"
+        if not program.exists():
+            subprocess.run(["rustc", "--edition=2024", "-O", "-o", program, ROOT / "bench/answers.rs"], check=True)
+        self.process = subprocess.Popen(
+            [program, BODY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout
+        self.port = int(self.process.stdout.readline())
+
+    def stop(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait(10)
+
+
+def programs(options: argparse.Namespace, port: int, work: Path) -> tuple[dict[str, list[str]], list[str]]:
+    url = f"http://127.0.0.1:{port}/health"
+    exits = work / "exits"
+    link = [f"-Clink-arg={flag}" for flag in ("-nostartfiles", "-nostdlib", "-static", "-Wl,--build-id=none")]
+    subprocess.run(
+        ["rustc", "--edition=2024", "-Cpanic=abort", "-Copt-level=z", "-Cstrip=symbols", "-Crelocation-model=static",
+         "-Ctarget-feature=+crt-static", *link, "-o", exits, ROOT / "bench/exits.rs"],
+        check=True,
+    )
+    commands = {
+        "exits": [str(exits)],
+        "healthcheck": [str(options.healthcheck), f"{url}#scheduler.status=healthy"],
+    }
+    missing = []
+    for name, found, arguments in (
+        ("httpcheck", options.httpcheck or shutil.which("httpcheck"), [url]),
+        ("busybox wget", shutil.which("busybox"), ["wget", "-q", "-O", "/dev/null", url]),
+        ("curl", shutil.which("curl"), ["-fsS", "-o", "/dev/null", url]),
+        ("python urllib", sys.executable, ["-I", "-c", URLLIB, url]),
+    ):
+        if found:
+            commands[name] = [str(found), *arguments]
+        else:
+            missing.append(name)
+    return commands, missing
+
+
+def in_turn(commands: dict[str, list[str]], runs: int, any_code: bool = False) -> dict[str, list[float]]:
+    """Each program once, then again: what disturbs the machine disturbs all of them."""
+    samples: dict[str, list[float]] = {name: [] for name in commands}
+    for turn in range(runs + 1):
+        for name, command in commands.items():
+            began = time.perf_counter()
+            pid = os.posix_spawn(command[0], command, {"PATH": os.environ.get("PATH", ""), "HOME": "/tmp"})
+            _, status = os.waitpid(pid, 0)
+            took = time.perf_counter() - began
+            code = os.waitstatus_to_exitcode(status)
+            if code and not any_code:
+                raise SystemExit(f"bench: {' '.join(command)}: exit {code}")
+            # The first only warms the caches.
+            if turn:
+                samples[name].append(took * 1000)
+    return samples
+
+
+def resident(command: list[str]) -> int:
+    """The peak resident set in kB. What wait4 tells is no less than that of the process that forked.
+
+    The program is stopped at its exit by ptrace, its memory still there, and read then."""
+    script = (
+        'import os,sys,time\n'
+        'import ctypes\n'
+        'libc = ctypes.CDLL(None, use_errno=True)\n'
+        'pid = os.fork()\n'
+        'if not pid:\n'
+        '    libc.ptrace(0, 0, 0, 0)\n'
+        '    os.execv(sys.argv[1], sys.argv[1:])\n'
+        'os.waitpid(pid, 0)\n'
+        # PTRACE_SETOPTIONS with PTRACE_O_TRACEEXIT: it stops once more when it ends, its memory still there.
+        'libc.ptrace(0x4200, pid, 0, ctypes.c_void_p(0x40))\n'
+        'signal = 0\n'
+        'while True:\n'
+        '    libc.ptrace(7, pid, 0, ctypes.c_void_p(signal))\n'
+        '    _, status = os.waitpid(pid, 0)\n'
+        '    if status >> 8 == 5 | 6 << 8:\n'
+        '        break\n'
+        '    signal = os.WSTOPSIG(status)\n'
+        'text = open(f"/proc/{pid}/status").read()\n'
+        'print(next(line.split()[1] for line in text.splitlines() if line.startswith("VmHWM")))\n'
+        'libc.ptrace(7, pid, 0, 0)\n'
+        'os.waitpid(pid, 0)\n'
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", script, *command], capture_output=True, text=True, timeout=120
+    )
+    return int(done.stdout.split()[-1])
+
+
+def size(command: list[str]) -> int:
+    return os.stat(shutil.which(command[0]) or command[0]).st_size
+
+
+def page(commands, samples, slow, memory, missing, options) -> str:
+    middle = {name: median(values) for name, values in samples.items()}
+    floor = middle["exits"]
+    labels = {"exits": "a process that only exits", "healthcheck": "**healthcheck**, with a JSON assertion",
+              "httpcheck": "microcheck's httpcheck"}
+    rows = []
+    for name, values in samples.items():
+        tenth, ninth = (quantiles(values, n=10)[place] for place in (0, 8))
+        rows.append(
+            f"| {labels.get(name, name)} | {size(commands[name]):,} | {middle[name]:.3f} | {tenth:.3f} to {ninth:.3f} "
+            f"| {middle[name] / floor:.2f} | {memory[name]:,} |"
+        )
+    for name, values in slow.items():
+        rows.append(f"| {name} | | {median(values):,.0f} | {min(values):,.0f} to {max(values):,.0f} | {median(values) / floor:,.0f} | |")
+    ours = commands["healthcheck"]
+    goals = [goal("size", f"{size(ours):,} bytes", "at most 16,384", size(ours) <= 16384)]
+    for factor, other, label in GOALS:
+        if other in middle:
+            ratio = middle["healthcheck"] / middle[other]
+            shown = f"{ratio:.2f} ×" if factor > 1 else f"1/{1 / ratio:.0f}"
+            wanted = f"within {factor} ×" if factor > 1 else f"at most 1/{1 / factor:.0f}"
+            goals.append(goal(f"median beside {label}", shown, wanted, ratio <= factor))
+    goals.append(goal("memory", f"{memory['healthcheck']} kB", "at most 64 kB", memory["healthcheck"] <= 64))
+    left_out = f"\nNot measured, because not there: {', '.join(missing)}.\n" if missing else ""
+    return "\n".join([
+        "# What a health check costs",
+        "",
+        "Written by `make bench-healthcheck`. One HTTP check of a local server with a body like Airflow's, from the",
+        f"start of the process to its exit; {options.runs} runs of each, in turn, so that what disturbs the machine",
+        "disturbs all. Compare within this table only.",
+        "",
+        "| program | bytes | median ms | 10 to 90 % | × the floor | peak kB |",
+        "|---|---|---|---|---|---|",
+        *rows,
+        left_out,
+        "Bytes are the program's file; curl, busybox and python load shared libraries besides, where they are not",
+        "static. Peak is the kernel's VmHWM at the exit. Only healthcheck looks at the body.",
+        "",
+        "| goal | measured | wanted | |",
+        "|---|---|---|---|",
+        *goals,
+        "",
+        f"On {platform.machine()}, Linux {platform.release()}, {os.cpu_count()} cores.",
+        "",
+    ])
+
+
+def goal(what: str, measured: str, wanted: str, met: bool) -> str:
+    return f"| {what} | {measured} | {wanted} | {'met' if met else '**missed**'} |"
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    built = target / os.environ.get("CARGO_BUILD_TARGET", f"{platform.machine()}-unknown-linux-gnu") / "release"
+    parser.add_argument("--healthcheck", type=Path, default=built / "healthcheck", metavar="PROGRAM")
+    parser.add_argument("--httpcheck", type=Path, metavar="PROGRAM")
+    parser.add_argument("--airflow", type=Path, metavar="PROGRAM")
+    parser.add_argument("--runs", type=int, default=500)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,218 @@
+//! Whom a check asks: an address, `localhost`, or a name in /etc/hosts.
+
+mod address;
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use self::address::{ipv4, ipv6};
+
+/// Where names are looked up; there is no other resolver.
+pub const HOSTS: &[u8] = b"/etc/hosts";
+
+/// As many addresses of one name as are tried.
+pub const MOST_ADDRESSES: usize = 4;
+
+/// A host as it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host<'a> {
+    /// An address.
+    Address(IpAddr),
+    /// 127.0.0.1, then ::1, with no file asked.
+    Localhost,
+    /// To be found in /etc/hosts.
+    Name(&'a [u8]),
+}
+
+impl<'a> Host<'a> {
+    /// Of a text; IPv6 stands in brackets.
+    pub fn parse(text: &'a [u8]) -> Option<Self> {
+        if let Some(inside) = text.strip_prefix(b"[") {
+            return ipv6(inside.strip_suffix(b"]")?).map(|address| Host::Address(address.into()));
+        }
+        if text.eq_ignore_ascii_case(b"localhost") {
+            return Some(Host::Localhost);
+        }
+        let of_a_name =
+            |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        if text.is_empty() || text.len() > 253 || !text.iter().all(of_a_name) {
+            return None;
+        }
+        if text
+            .iter()
+            .all(|byte| byte.is_ascii_digit() || *byte == b'.')
+        {
+            return ipv4(text).map(|address| Host::Address(address.into()));
+        }
+        Some(Host::Name(text))
+    }
+}
+
+/// Addresses to try, in their order.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    list: [IpAddr; MOST_ADDRESSES],
+    count: usize,
+}
+
+impl Addresses {
+    /// None yet.
+    pub const fn new() -> Self {
+        Self {
+            list: [IpAddr::V4(Ipv4Addr::UNSPECIFIED); MOST_ADDRESSES],
+            count: 0,
+        }
+    }
+
+    /// Those of localhost.
+    pub fn localhost() -> Self {
+        let mut addresses = Self::new();
+        addresses.add(Ipv4Addr::LOCALHOST.into());
+        addresses.add(Ipv6Addr::LOCALHOST.into());
+        addresses
+    }
+
+    /// One more, if there is room and it is new.
+    pub fn add(&mut self, address: IpAddr) {
+        if !self.as_slice().contains(&address)
+            && let Some(place) = self.list.get_mut(self.count)
+        {
+            *place = address;
+            self.count += 1;
+        }
+    }
+
+    /// All of them.
+    pub fn as_slice(&self) -> &[IpAddr] {
+        self.list.get(..self.count).unwrap_or_default()
+    }
+}
+
+impl Default for Addresses {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Reads /etc/hosts piece by piece, and keeps the addresses of one name.
+#[derive(Debug)]
+pub struct HostsFile<'a> {
+    name: &'a [u8],
+    line: [u8; 256],
+    length: usize,
+    addresses: Addresses,
+}
+
+impl<'a> HostsFile<'a> {
+    /// Looks for a name.
+    pub fn looking_for(name: &'a [u8]) -> Self {
+        Self {
+            name,
+            line: [0; 256],
+            length: 0,
+            addresses: Addresses::new(),
+        }
+    }
+
+    /// The next bytes of the file. What a line has beyond 256 bytes is not looked at.
+    pub fn push(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            if byte == b'\n' {
+                self.end_line();
+            } else if let Some(place) = self.line.get_mut(self.length) {
+                *place = byte;
+                self.length += 1;
+            }
+        }
+    }
+
+    /// The file has no more; what it has for the name.
+    pub fn finish(mut self) -> Addresses {
+        self.end_line();
+        self.addresses
+    }
+
+    fn end_line(&mut self) {
+        let line = self.line.get(..self.length).unwrap_or_default();
+        self.length = 0;
+        let content = line.split(|&byte| byte == b'#').next().unwrap_or_default();
+        let mut words = content
+            .split(u8::is_ascii_whitespace)
+            .filter(|word| !word.is_empty());
+        let Some(address) = words.next() else {
+            return;
+        };
+        if words.any(|word| word.eq_ignore_ascii_case(self.name))
+            && let Some(address) = address::parse(address)
+        {
+            self.addresses.add(address);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_an_address_localhost_or_a_name() {
+        let address = |text: &str| Some(Host::Address(text.parse().unwrap()));
+        for (text, host) in [
+            ("127.0.0.1", address("127.0.0.1")),
+            ("[::1]", address("::1")),
+            ("[fd00::a:1]", address("fd00::a:1")),
+            ("localhost", Some(Host::Localhost)),
+            ("LocalHost", Some(Host::Localhost)),
+            ("airflow-db", Some(Host::Name(b"airflow-db"))),
+            ("a_b.example", Some(Host::Name(b"a_b.example"))),
+            ("1.2.3.4.example", Some(Host::Name(b"1.2.3.4.example"))),
+            ("127.1", None),
+            ("0177.0.0.1", None),
+            ("256.0.0.1", None),
+            ("::1", None),
+            ("[::1", None),
+            ("[127.0.0.1]", None),
+            ("", None),
+            ("a b", None),
+            ("user@host", None),
+            ("höst", None),
+        ] {
+            assert_eq!(Host::parse(text.as_bytes()), host, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_found_as_in_the_file_however_it_is_cut() {
+        let file = "127.0.0.1\tlocalhost\n::1 localhost ip6-localhost # loopback\n\n\
+                    # 10.0.0.9 db\n10.0.0.1 DB db.internal\nnonsense db\n10.0.0.2  db\n10.0.0.1 db\n10.0.0.3 dbx";
+        for (name, expected) in [
+            ("db", vec!["10.0.0.1", "10.0.0.2"]),
+            ("db.internal", vec!["10.0.0.1"]),
+            ("ip6-localhost", vec!["::1"]),
+            ("dbx", vec!["10.0.0.3"]),
+            ("loopback", vec![]),
+            ("10.0.0.1", vec![]),
+            ("nobody", vec![]),
+        ] {
+            for size in [1, 7, 1000] {
+                let mut hosts = HostsFile::looking_for(name.as_bytes());
+                file.as_bytes()
+                    .chunks(size)
+                    .for_each(|piece| hosts.push(piece));
+                let found: Vec<String> = hosts
+                    .finish()
+                    .as_slice()
+                    .iter()
+                    .map(IpAddr::to_string)
+                    .collect();
+                assert_eq!(found, expected, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_so_many_addresses_are_kept() {
+        let mut hosts = HostsFile::looking_for(b"many");
+        (0..9).for_each(|number| hosts.push(format!("10.0.0.{number} many\n").as_bytes()));
+        assert_eq!(hosts.finish().as_slice().len(), MOST_ADDRESSES);
+    }
+}

@@ -1,0 +1,191 @@
+//! The command line.
+
+use crate::duration::{Nanoseconds, SECOND, duration};
+
+/// Below ECS's own default of 5 s, so that the reason is told before ECS gives up.
+const TIMEOUT: Nanoseconds = 4 * SECOND;
+
+/// More than ECS grants, which is 60 s; a mistyped unit is likelier.
+const LONGEST_TIMEOUT: Nanoseconds = 3_600 * SECOND;
+
+/// What `--help` prints.
+pub const HELP: &str = "\
+healthcheck [--timeout 4s] [--verbose] CHECK...
+
+Exits 0 when every check holds, else 1 with one line of reason on stderr.
+
+  http://HOST[:PORT]/PATH[#json.path=value[&json.path=value]...]
+                             answers 200 to 299, and each JSON value is as given;
+                             * stands for every key of an object
+  tcp://HOST:PORT            accepts a connection
+  status:FILE[#...]          an agent's status file: healthy and not out of date
+  file:PATH[?max-age=60s]    exists, and is fresh
+  airflow:SERVICE            api-server, webserver, scheduler, dag-processor,
+                             triggerer or worker, as its own container can tell
+
+HOST is an address (IPv6 in []), localhost, or a name in /etc/hosts.
+
+  --timeout DURATION   for all checks together [default: 4s]
+  --verbose            time each check
+  --help, --version    alone
+";
+
+/// What `--version` prints.
+pub const VERSION: &str = concat!(
+    "healthcheck ",
+    env!("CARGO_PKG_VERSION"),
+    " (",
+    env!("TRIMTAB_COMMIT"),
+    ")\n"
+);
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Say how it is used.
+    Help,
+    /// Say which version it is.
+    Version,
+    /// Carry out the checks, which are the arguments from that place on that are no options.
+    Check(Options),
+}
+
+/// How the checks are carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// For all of them together.
+    pub timeout: Nanoseconds,
+    /// Whether each is timed.
+    pub verbose: bool,
+}
+
+/// An argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Argument<'a> {
+    Check(&'a [u8]),
+    Timeout(Option<&'a [u8]>),
+    Verbose,
+    Alone(Command),
+    Unknown,
+}
+
+impl Command {
+    /// Of the arguments, without the program's name.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn parse<'a>(
+        arguments: impl Iterator<Item = &'a [u8]> + Clone,
+    ) -> Result<Self, &'static str> {
+        let mut options = Options {
+            timeout: TIMEOUT,
+            verbose: false,
+        };
+        let mut checks = 0_usize;
+        let count = arguments.clone().count();
+        let mut arguments = arguments;
+        while let Some(argument) = arguments.next() {
+            match Argument::of(argument) {
+                Argument::Check(_) => checks += 1,
+                Argument::Verbose => options.verbose = true,
+                Argument::Timeout(value) => {
+                    let value = value.or_else(|| arguments.next()).and_then(duration);
+                    let fits = |value: &Nanoseconds| (1..=LONGEST_TIMEOUT).contains(value);
+                    options.timeout = value
+                        .filter(fits)
+                        .ok_or("--timeout takes a duration, as 4s or 500ms, up to 1h")?;
+                }
+                // Beside a check it would look healthy without having looked.
+                Argument::Alone(command) if count == 1 => return Ok(command),
+                Argument::Alone(_) => return Err("--help and --version stand alone"),
+                Argument::Unknown => {
+                    return Err("options are --timeout, --verbose, --help and --version");
+                }
+            }
+        }
+        match checks {
+            0 => Err("no check is given; --help shows them"),
+            _ => Ok(Command::Check(options)),
+        }
+    }
+}
+
+/// The checks among the arguments.
+pub fn checks<'a>(mut arguments: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = &'a [u8]> {
+    core::iter::from_fn(move || {
+        loop {
+            match Argument::of(arguments.next()?) {
+                Argument::Check(check) => return Some(check),
+                Argument::Timeout(None) => drop(arguments.next()),
+                _ => {}
+            }
+        }
+    })
+}
+
+impl<'a> Argument<'a> {
+    fn of(text: &'a [u8]) -> Self {
+        match text {
+            b"--verbose" => Argument::Verbose,
+            b"--timeout" => Argument::Timeout(None),
+            b"--help" | b"-h" => Argument::Alone(Command::Help),
+            b"--version" | b"-V" => Argument::Alone(Command::Version),
+            _ => match text.strip_prefix(b"--timeout=") {
+                Some(value) => Argument::Timeout(Some(value)),
+                None if text.starts_with(b"-") => Argument::Unknown,
+                None => Argument::Check(text),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, &'static str> {
+        Command::parse(line.split_whitespace().map(str::as_bytes))
+    }
+
+    #[test]
+    fn options_stand_anywhere() {
+        let check = |timeout, verbose| {
+            let timeout = timeout * crate::duration::MILLISECOND;
+            Ok(Command::Check(Options { timeout, verbose }))
+        };
+        for (line, expected) in [
+            ("file:/a", check(4_000, false)),
+            ("--verbose file:/a file:/b", check(4_000, true)),
+            ("file:/a --timeout 500ms", check(500, false)),
+            ("--timeout=1h file:/a", check(3_600_000, false)),
+            ("--help", Ok(Command::Help)),
+            ("--version", Ok(Command::Version)),
+        ] {
+            assert_eq!(parse(line), expected, "{line}");
+        }
+        for line in [
+            "",
+            "--verbose",
+            "--timeout",
+            "--timeout file:/a",
+            "--timeout 4 file:/a",
+            "--timeout 0s file:/a",
+            "--timeout 2h file:/a",
+            "--timeout= file:/a",
+            "--Verbose file:/a",
+            "-v file:/a",
+            "--help file:/a",
+            "file:/a --version",
+            "-- file:/a",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_timeout_is_no_check() {
+        let line = "--timeout 1s file:/a --verbose --timeout=2s tcp://h:1";
+        let found: Vec<_> = checks(line.split(' ').map(str::as_bytes)).collect();
+        assert_eq!(found, [b"file:/a".as_slice(), b"tcp://h:1"]);
+    }
+}

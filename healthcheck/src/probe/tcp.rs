@@ -1,0 +1,115 @@
+//! Connecting, to one of a name's addresses.
+
+use core::net::IpAddr;
+
+use crate::check::Check;
+use crate::deadline::Deadline;
+use crate::duration::MILLISECOND;
+use crate::host::{Addresses, HOSTS, Host, HostsFile};
+use crate::system::{Descriptor, Error, Path, Readiness};
+use crate::text::{Line, Unhealthy};
+
+/// The first address that accepts a connection.
+///
+/// # Errors
+/// None does, as the line says of the last.
+pub(super) fn connect(
+    check: &Check<'_>,
+    deadline: &Deadline,
+    why: &mut Line,
+) -> Result<Descriptor, Unhealthy> {
+    let addresses = addresses(check.host, why)?;
+    let mut last = Error::AGAIN;
+    for &address in addresses.as_slice() {
+        match connect_to(address, check.port, deadline) {
+            Ok(Some(socket)) => return Ok(socket),
+            Ok(None) => return Err(out_of_time(deadline, "does not accept a connection", why)),
+            Err(error) => last = error,
+        }
+    }
+    Err(last.show_in(why).failed())
+}
+
+/// Nothing came in time.
+pub(super) fn out_of_time(deadline: &Deadline, what: &str, why: &mut Line) -> Unhealthy {
+    why.say(what).say(" within ");
+    why.thousandths((deadline.limit() / MILLISECOND) as u64)
+        .say(" s")
+        .failed()
+}
+
+/// Nothing where there was no answer in time.
+fn connect_to(
+    address: IpAddr,
+    port: u16,
+    deadline: &Deadline,
+) -> Result<Option<Descriptor>, Error> {
+    let socket = Descriptor::socket(address)?;
+    match socket.connect(address, port) {
+        Ok(()) => return Ok(Some(socket)),
+        Err(Error::IN_PROGRESS | Error::INTERRUPTED) => {}
+        Err(error) => return Err(error),
+    }
+    if !until_ready(&socket, Readiness::Write, deadline)? {
+        return Ok(None);
+    }
+    socket.connected().map(|()| Some(socket))
+}
+
+/// Whether the socket is ready before the deadline.
+pub(super) fn until_ready(
+    socket: &Descriptor,
+    readiness: Readiness,
+    deadline: &Deadline,
+) -> Result<bool, Error> {
+    loop {
+        match deadline.left() {
+            left @ 1.. => match socket.wait(readiness, left) {
+                Ok(true) => return Ok(true),
+                Ok(false) | Err(Error::INTERRUPTED) => {}
+                Err(error) => return Err(error),
+            },
+            _ => return Ok(false),
+        }
+    }
+}
+
+fn addresses(host: Host<'_>, why: &mut Line) -> Result<Addresses, Unhealthy> {
+    match host {
+        Host::Localhost => Ok(Addresses::localhost()),
+        Host::Address(address) => {
+            let mut addresses = Addresses::new();
+            addresses.add(address);
+            Ok(addresses)
+        }
+        Host::Name(name) => look_up(name, why),
+    }
+}
+
+fn look_up(name: &[u8], why: &mut Line) -> Result<Addresses, Unhealthy> {
+    let mut hosts = HostsFile::looking_for(name);
+    let read = Path::new(HOSTS).ok_or(Error::AGAIN).and_then(|path| {
+        let file = Descriptor::open(&path)?;
+        let mut buffer = [0; 1024];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => return Ok(()),
+                count => hosts.push(buffer.get(..count).unwrap_or_default()),
+            }
+        }
+    });
+    if let Err(error) = read {
+        return Err(error
+            .show_in(why.say("/etc/hosts cannot be read: "))
+            .failed());
+    }
+    let found = hosts.finish();
+    if found.as_slice().is_empty() {
+        return Err(why
+            .say("/etc/hosts does not have ")
+            .show(name)
+            .say(", and no other names are known")
+            .failed());
+    }
+    Ok(found)
+}

@@ -1,0 +1,97 @@
+//! From arguments to healthy or not.
+
+use crate::check::Check;
+use crate::deadline::Deadline;
+use crate::options::{Command, HELP, Options, VERSION, checks};
+use crate::probe::probe;
+use crate::profile::Environment;
+use crate::system::{self, Clock};
+use crate::text::{Line, Unhealthy};
+
+const STDOUT: i32 = 1;
+const STDERR: i32 = 2;
+
+/// Runs the program, whose name is not among the arguments; the exit code, 0 or 1.
+pub fn run<'a>(
+    arguments: impl Iterator<Item = &'a [u8]> + Clone,
+    environment: impl Environment<'a> + Copy,
+) -> i32 {
+    match Command::parse(arguments.clone()) {
+        Ok(Command::Help) => print(HELP),
+        Ok(Command::Version) => print(VERSION),
+        Ok(Command::Check(options)) => match check_all(options, arguments, environment) {
+            Ok(()) => 0,
+            Err(Unhealthy) => 1,
+        },
+        Err(problem) => {
+            tell(Line::new().say("healthcheck: ").say(problem));
+            1
+        }
+    }
+}
+
+fn check_all<'a>(
+    options: Options,
+    arguments: impl Iterator<Item = &'a [u8]> + Clone,
+    environment: impl Environment<'a> + Copy,
+) -> Result<(), Unhealthy> {
+    let deadline = Deadline::start(options.timeout);
+    let mut check = Check::NONE;
+    // All are read before the first is carried out: what is mistyped must not hide behind what fails.
+    for text in checks(arguments.clone()) {
+        read(&mut check, text, environment)?;
+    }
+    for text in checks(arguments) {
+        read(&mut check, text, environment)?;
+        let mut why = begin(text);
+        let began = options.verbose.then(|| system::now(Clock::Monotonic));
+        let probed = probe(&check, &deadline, &mut why);
+        if let Some(began) = began {
+            let microseconds = (system::now(Clock::Monotonic) - began) / 1_000;
+            time(text, probed, microseconds as u64);
+        }
+        if probed.is_err() {
+            tell(&mut why);
+        }
+        probed?;
+    }
+    Ok(())
+}
+
+fn read<'a>(
+    check: &mut Check<'a>,
+    text: &'a [u8],
+    environment: impl Environment<'a>,
+) -> Result<(), Unhealthy> {
+    *check = Check::NONE;
+    check.parse(text, environment).map_err(|problem| {
+        let mut line = begin(text);
+        tell(line.say(problem));
+        Unhealthy
+    })
+}
+
+fn time(text: &[u8], probed: Result<(), Unhealthy>, microseconds: u64) {
+    let mut line = begin(text);
+    line.say(if probed.is_ok() {
+        "holds, "
+    } else {
+        "does not hold, "
+    });
+    tell(line.thousandths(microseconds).say(" ms"));
+}
+
+fn begin(text: &[u8]) -> Line {
+    let mut line = Line::new();
+    Check::show(text, line.say("healthcheck: ")).say(": ");
+    line
+}
+
+fn tell(line: &mut Line) {
+    system::write(STDERR, line.ended());
+}
+
+fn print(text: &str) -> i32 {
+    system::write(STDOUT, text.as_bytes());
+    0
+}

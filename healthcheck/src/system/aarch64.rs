@@ -1,0 +1,47 @@
+//! System calls of aarch64.
+
+use core::arch::asm;
+
+/// Their numbers, as in the kernel's include/uapi/asm-generic/unistd.h.
+pub(super) mod number {
+    pub(in crate::system) const OPENAT: usize = 56;
+    pub(in crate::system) const CLOSE: usize = 57;
+    pub(in crate::system) const READ: usize = 63;
+    pub(in crate::system) const WRITE: usize = 64;
+    pub(in crate::system) const PPOLL: usize = 73;
+    pub(in crate::system) const EXIT_GROUP: usize = 94;
+    pub(in crate::system) const SETITIMER: usize = 103;
+    pub(in crate::system) const CLOCK_GETTIME: usize = 113;
+    pub(in crate::system) const RT_SIGACTION: usize = 134;
+    pub(in crate::system) const RT_SIGPROCMASK: usize = 135;
+    pub(in crate::system) const SOCKET: usize = 198;
+    pub(in crate::system) const CONNECT: usize = 203;
+    pub(in crate::system) const SENDTO: usize = 206;
+    pub(in crate::system) const RECVFROM: usize = 207;
+    pub(in crate::system) const GETSOCKOPT: usize = 209;
+    pub(in crate::system) const STATX: usize = 291;
+}
+
+/// Makes a system call. An error is its number, negated.
+///
+/// # Safety
+/// Pointers among the arguments must be good for what the kernel does with them.
+pub(super) unsafe fn call(number: usize, arguments: [usize; 6]) -> isize {
+    let [a, b, c, d, e, f] = arguments;
+    let result;
+    // SAFETY: the caller vouches for the pointers; the kernel changes no other register.
+    unsafe {
+        asm!(
+            "svc 0",
+            in("x8") number,
+            inlateout("x0") a => result,
+            in("x1") b,
+            in("x2") c,
+            in("x3") d,
+            in("x4") e,
+            in("x5") f,
+            options(nostack),
+        );
+    }
+    result
+}

@@ -1,0 +1,49 @@
+//! System calls of x86_64.
+
+use core::arch::asm;
+
+/// Their numbers, as in the kernel's arch/x86/entry/syscalls/syscall_64.tbl.
+pub(super) mod number {
+    pub(in crate::system) const READ: usize = 0;
+    pub(in crate::system) const WRITE: usize = 1;
+    pub(in crate::system) const CLOSE: usize = 3;
+    pub(in crate::system) const RT_SIGACTION: usize = 13;
+    pub(in crate::system) const RT_SIGPROCMASK: usize = 14;
+    pub(in crate::system) const SETITIMER: usize = 38;
+    pub(in crate::system) const SOCKET: usize = 41;
+    pub(in crate::system) const CONNECT: usize = 42;
+    pub(in crate::system) const SENDTO: usize = 44;
+    pub(in crate::system) const RECVFROM: usize = 45;
+    pub(in crate::system) const GETSOCKOPT: usize = 55;
+    pub(in crate::system) const CLOCK_GETTIME: usize = 228;
+    pub(in crate::system) const EXIT_GROUP: usize = 231;
+    pub(in crate::system) const OPENAT: usize = 257;
+    pub(in crate::system) const PPOLL: usize = 271;
+    pub(in crate::system) const STATX: usize = 332;
+}
+
+/// Makes a system call. An error is its number, negated.
+///
+/// # Safety
+/// Pointers among the arguments must be good for what the kernel does with them.
+pub(super) unsafe fn call(number: usize, arguments: [usize; 6]) -> isize {
+    let [a, b, c, d, e, f] = arguments;
+    let result;
+    // SAFETY: the caller vouches for the pointers; these are all registers that the kernel changes.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number => result,
+            in("rdi") a,
+            in("rsi") b,
+            in("rdx") c,
+            in("r10") d,
+            in("r8") e,
+            in("r9") f,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    result
+}

@@ -1,0 +1,143 @@
+//! Timestamps of RFC 3339, as the agents write them into their status files.
+
+/// Seconds since 1970; a fraction is dropped, an offset is taken off. A leap second counts as the
+/// next minute's first.
+pub fn seconds(text: &[u8]) -> Option<i64> {
+    // Digits and separators, and the least and the most of each number.
+    const NUMBERS: [(u8, u8, i32, i32); 6] = [
+        (4, 0, 0, 9999),
+        (2, b'-', 1, 12),
+        (2, b'-', 1, 31),
+        (2, b'T', 0, 23),
+        (2, b':', 0, 59),
+        (2, b':', 0, 60),
+    ];
+    let mut rest = text;
+    let mut numbers = [0; 6];
+    for (place, (digits, separator, least, most)) in numbers.iter_mut().zip(NUMBERS) {
+        if separator != 0 {
+            rest = rest
+                .split_first()
+                .filter(|(byte, _)| byte.eq_ignore_ascii_case(&separator))?
+                .1;
+        }
+        *place = field(&mut rest, digits.into())?;
+        if *place < least || *place > most {
+            return None;
+        }
+    }
+    let [year, month, day, hour, minute, second] = numbers;
+    if day > days_of(year, month) {
+        return None;
+    }
+    let of_day = hour * 3_600 + minute * 60 + second - offset(zone(rest)?)?;
+    Some(i64::from(days_since_1970(year, month, day)) * 86_400 + i64::from(of_day))
+}
+
+/// What follows the fraction.
+fn zone(rest: &[u8]) -> Option<&[u8]> {
+    let Some(fraction) = rest.strip_prefix(b".") else {
+        return Some(rest);
+    };
+    let digits = fraction
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    if digits == 0 {
+        return None;
+    }
+    fraction.get(digits..)
+}
+
+/// Seconds east of UTC.
+fn offset(zone: &[u8]) -> Option<i32> {
+    let (sign, mut rest) = zone.split_first()?;
+    if sign.eq_ignore_ascii_case(&b'Z') {
+        return rest.is_empty().then_some(0);
+    }
+    let hours = field(&mut rest, 2).filter(|&hours| hours < 24)?;
+    rest = rest.strip_prefix(b":")?;
+    let minutes = field(&mut rest, 2).filter(|&minutes| minutes < 60 && rest.is_empty())?;
+    let seconds = hours * 3_600 + minutes * 60;
+    match sign {
+        b'+' => Some(seconds),
+        b'-' => Some(-seconds),
+        _ => None,
+    }
+}
+
+/// Takes so many digits off the front.
+fn field(text: &mut &[u8], digits: usize) -> Option<i32> {
+    let (field, rest) = text.split_at_checked(digits)?;
+    *text = rest;
+    crate::text::decimal(field).map(|number| number as i32)
+}
+
+fn days_of(year: i32, month: i32) -> i32 {
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    match month {
+        2 => 28 + i32::from(is_leap),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Of the proleptic Gregorian calendar, by counting years that begin in March, so that the leap day
+/// comes last (Hinnant, "chrono-compatible low-level date algorithms").
+fn days_since_1970(year: i32, month: i32, day: i32) -> i32 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let month_from_march = (month + 9) % 12;
+    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    // 719468 days lie between March 1 of the year 0 and 1970. No year here is before -1.
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use time::OffsetDateTime;
+    use time::format_description::well_known::Rfc3339;
+
+    #[test]
+    fn timestamps_are_read_as_written() {
+        for (text, expected) in [
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("2025-06-15T15:06:40Z", Some(1_750_000_000)),
+            ("2025-06-15T15:06:40.999999Z", Some(1_750_000_000)),
+            ("2025-06-15T17:06:40+02:00", Some(1_750_000_000)),
+            ("2025-06-15T09:36:40-05:30", Some(1_750_000_000)),
+            ("2024-02-29T00:00:00Z", Some(1_709_164_800)),
+            ("2023-02-29T00:00:00Z", None),
+            ("1900-02-29T00:00:00Z", None),
+            ("2025-13-01T00:00:00Z", None),
+            ("2025-04-31T00:00:00Z", None),
+            ("2025-01-01T24:00:00Z", None),
+            ("2025-01-01 00:00:00Z", None),
+            ("2025-01-01T00:00:00", None),
+            ("2025-01-01T00:00:00.Z", None),
+            ("2025-01-01T00:00:00Zx", None),
+            ("2025-01-01T00:00:00+0200", None),
+            ("2025-01-01T00:00:0", None),
+            ("+025-01-01T00:00:00Z", None),
+            ("", None),
+        ] {
+            assert_eq!(seconds(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_time_crate_reads_the_same(at in -62_135_596_800_i64..253_402_300_800, nanosecond in 0_u32..1_000_000_000) {
+            let at = OffsetDateTime::from_unix_timestamp(at).unwrap().replace_nanosecond(nanosecond).unwrap();
+            let text = at.format(&Rfc3339).unwrap();
+            prop_assert_eq!(seconds(text.as_bytes()), Some(at.unix_timestamp()));
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused_without_a_panic(text in "[0-9:TZ.+ -]{0,32}") {
+            let _ = seconds(text.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! `HOST[:PORT]/PATH`, after its scheme.
+
+use crate::check::Check;
+use crate::host::Host;
+use crate::http::LONGEST_TARGET;
+use crate::text::decimal;
+
+/// Of an `http:` check.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse<'a>(text: &'a [u8], check: &mut Check<'a>) -> Result<(), &'static str> {
+    let end = text
+        .iter()
+        .position(|byte| matches!(byte, b'/' | b'?'))
+        .unwrap_or(text.len());
+    let (authority, target) = text.split_at_checked(end).unwrap_or_default();
+    check.target = if target.is_empty() { b"/" } else { target };
+    check.port = 80;
+    if check.target.starts_with(b"?") {
+        return Err("the path begins with /");
+    }
+    // A space or a line's end would write headers of its own.
+    if !check.target.iter().all(u8::is_ascii_graphic) {
+        return Err("the path has characters that must be written as %XX");
+    }
+    if check.target.len() > LONGEST_TARGET {
+        return Err("the path is too long");
+    }
+    parse_authority(authority, check)
+}
+
+/// Host and port, which is the check's already where none is written.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_authority<'a>(text: &'a [u8], check: &mut Check<'a>) -> Result<(), &'static str> {
+    // Colons are in IPv6 too; only what follows its bracket is the port.
+    let mut host = text;
+    let colon = text.iter().rposition(|byte| matches!(byte, b':' | b']'));
+    if let Some(place) = colon.filter(|&place| text.get(place) == Some(&b':')) {
+        host = text.get(..place).unwrap_or_default();
+        let port = text.get(place + 1..).and_then(decimal);
+        check.port = port
+            .and_then(|port| u16::try_from(port).ok())
+            .unwrap_or_default();
+    }
+    check.authority = text;
+    check.host = Host::parse(host).ok_or(
+        "HOST is an IPv4 address, an IPv6 address in [], localhost or a name in /etc/hosts",
+    )?;
+    if check.port == 0 {
+        return Err("PORT is a number from 1 to 65535");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Option<(String, u16, String, bool)> {
+        let mut url = Check::NONE;
+        let text = format!("http://{text}").leak();
+        url.parse(text.as_bytes(), |_: &[u8]| None).ok()?;
+        let target = String::from_utf8(url.target.to_vec()).unwrap();
+        let host = match url.host {
+            Host::Address(address) => address.to_string(),
+            Host::Localhost => "localhost".to_owned(),
+            Host::Name(name) => String::from_utf8(name.to_vec()).unwrap(),
+        };
+        Some((host, url.port, target, url.assertions.is_empty()))
+    }
+
+    #[test]
+    fn a_url_has_host_port_path_and_assertions() {
+        for (text, host, port, target, plain) in [
+            ("127.0.0.1:8080/health", "127.0.0.1", 8080, "/health", true),
+            (
+                "localhost/a?b=c&d#x.y=z",
+                "localhost",
+                80,
+                "/a?b=c&d",
+                false,
+            ),
+            ("[::1]:8974/health", "::1", 8974, "/health", true),
+            ("[::1]/", "::1", 80, "/", true),
+            ("web", "web", 80, "/", true),
+            ("web:1#a=b", "web", 1, "/", false),
+            ("web/a:b@c", "web", 80, "/a:b@c", true),
+        ] {
+            let expected = (host.to_owned(), port, target.to_owned(), plain);
+            assert_eq!(parsed(text), Some(expected), "{text}");
+        }
+        for text in [
+            "",
+            "/health",
+            ":80/",
+            "web:/",
+            "web:0/",
+            "web:65536/",
+            "web:8o/",
+            "::1:80/",
+            "[::1]x:80/",
+            "[::1]80/",
+            "user:secret@web/",
+            "web?x",
+            "web/a b",
+            "web/a\r\nX: y",
+            "web/é",
+            "web/#",
+            "web/#a",
+        ] {
+            assert_eq!(parsed(text), None, "{text}");
+        }
+        assert!(parsed(&format!("web/{}", "a".repeat(999))).is_some());
+        assert!(parsed(&format!("web/{}", "a".repeat(1_000))).is_none());
+    }
+}
