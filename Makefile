@@ -18,7 +18,7 @@ SOAK_SECONDS ?= 1800
 FUZZ_SECONDS ?= 300
 
 .PHONY: help deps build demo test e2e kill-test chaos soak bench bench-quick bench-healthcheck fuzz lint deny clean
-.PHONY: demo-entrypoint bench-entrypoint deps-build demo-program entrypoint-program server
+.PHONY: demo-entrypoint bench-entrypoint deps-build demo-program s3sync-program entrypoint-program server
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -31,16 +31,21 @@ deps-build:
 
 build: deps-build ## the static programs, in release
 	$(CARGO) build --locked --release -p s3sync
-	@ls -l $(RELEASE)/s3sync
+	$(CARGO) build --locked --release -p entrypoint
+	$(CARGO) build --locked --release -p healthcheck
+	@ls -l $(addprefix $(RELEASE)/,s3sync entrypoint healthcheck)
 
-# Built apart from s3sync: in one command cargo would add the features that they need to s3sync's own.
-demo-program: build
+# Each program is built apart: in one command cargo would add the features that they need to s3sync's own.
+demo-program: s3sync-program
 	$(CARGO) build --locked --release -p testkit --bin demo
+
+s3sync-program: deps-build
+	$(CARGO) build --locked --release -p s3sync
 
 entrypoint-program: deps-build
 	$(CARGO) build --locked --release -p entrypoint
 
-server: build
+server: s3sync-program
 	$(CARGO) build --locked --release -p testkit --bin s3-server
 
 demo: demo-program ## half a minute of s3sync on the terminal, with an S3 server of its own

@@ -1,5 +1,7 @@
 //! The Fernet key tried on what a real Airflow encrypted in a schema of its own making.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, and its helpers too")]
+
 use entrypoint::airflow::config::Config;
 use entrypoint::command::Service;
 use entrypoint::preflight::{self, Level, Subject};

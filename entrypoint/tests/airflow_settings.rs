@@ -1,6 +1,8 @@
 //! Settings as the real Airflow finds them, of each release, beside what is read without Python: odd
 //! characters, older names, commands, and a file.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, and its helpers too")]
+
 use entrypoint::airflow::config::{Config, Setting, variable};
 use entrypoint::variables::Variables;
 use serde::Deserialize;

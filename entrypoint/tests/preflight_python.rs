@@ -1,6 +1,8 @@
 //! Python's `cryptography`, `os.path` and `configparser` beside the readings that need no Python:
 //! thousands of cases made at random must come out alike.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, and its helpers too")]
+
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE, Engine as _};
 use entrypoint::airflow::config::Config;
 use entrypoint::preflight::fernet::Keys;

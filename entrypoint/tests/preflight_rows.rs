@@ -1,5 +1,7 @@
 //! The Fernet key tried on a real PostgreSQL, whose encrypted rows Python's `cryptography` made.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, and its helpers too")]
+
 use agent::exit::Exit;
 use entrypoint::airflow::config::Config;
 use entrypoint::airflow::version::Version;

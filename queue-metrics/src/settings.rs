@@ -121,7 +121,7 @@ pub struct Protect {
     pub broker: Broker,
     #[command(flatten)]
     pub queues: Queues,
-    /// The worker's name in Celery [default: celery@ and the host's name]
+    /// The worker's name in Celery (default: celery@ and the host's name)
     #[arg(long, help_heading = "Protection", value_name = "NAME", value_parser = worker)]
     pub worker: Option<String>,
     /// How long the worker waits for protection before it works without

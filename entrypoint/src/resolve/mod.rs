@@ -1,6 +1,6 @@
 //! References, paths and the known layout become variables, before anything else is done.
 //!
-//! [`precedence`] chooses by names, [`reference`] and `value` read, `ssm` asks, `refusal` says all that
+//! [`precedence`] chooses by names, [`mod@reference`] and `value` read, `ssm` asks, `refusal` says all that
 //! cannot be had at once, [`guard`] keeps Airflow from changing what was fetched. Where nothing refers
 //! to AWS, no client is made.
 
