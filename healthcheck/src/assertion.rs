@@ -31,19 +31,22 @@ pub const LONGEST_PATH: usize = 8;
 
 /// The assertions of one check, and what a document had to say to them.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Assertions<'a> {
-    list: [Assertion<'a>; MOST],
     count: usize,
     /// How many containers are open.
     depth: usize,
     /// The next byte of a key or value is its first.
     fresh: bool,
-    key: Snippet,
-    value: Snippet,
-    trail: Trail,
-    seen: Seen,
     /// Set once; from then on nothing else changes.
     refuted: Option<Refutation>,
+    key: Snippet,
+    value: Snippet,
+    /// The value that refuted.
+    found: Snippet,
+    trail: Trail,
+    list: [Assertion<'a>; MOST],
+    seen: Seen,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +92,7 @@ impl<'a> Assertions<'a> {
             fresh: true,
             key: Snippet::new(),
             value: Snippet::new(),
+            found: Snippet::new(),
             trail: Trail::new(),
             seen: Seen::new(),
             refuted: None,
@@ -143,11 +147,11 @@ impl<'a> Assertions<'a> {
                         return Err(why.say(" is one of too many that are asked for").failed());
                     }
                     Refutation::String(index) => {
-                        self.value.show_in(why.say(" is \"")).say("\"");
+                        self.found.show_in(why.say(" is \"")).say("\"");
                         index
                     }
                     Refutation::Scalar(index) => {
-                        self.value.show_in(why.say(" is "));
+                        self.found.show_in(why.say(" is "));
                         index
                     }
                     Refutation::Container(index) => {
@@ -163,6 +167,11 @@ impl<'a> Assertions<'a> {
             .show(wanted.unwrap_or_default())
             .say(" is asserted")
             .failed())
+    }
+
+    /// The key and the value that ended last, where that is a member of the document itself.
+    pub fn member(&self) -> Option<(&Snippet, &Snippet)> {
+        (self.depth == 1).then_some((&self.key, &self.value))
     }
 
     fn each(&mut self) -> impl Iterator<Item = &mut Assertion<'a>> {
@@ -218,6 +227,8 @@ impl Visitor for Assertions<'_> {
 
     fn close(&mut self) {
         self.depth -= 1;
+        // It was of the container: what follows in an array has none.
+        self.key.clear();
         let depth = self.depth;
         for assertion in self.each() {
             assertion.matched = assertion.matched.min(depth);
@@ -258,9 +269,6 @@ impl Visitor for Assertions<'_> {
     }
 
     fn value_byte(&mut self, byte: u8) {
-        if self.refuted.is_some() {
-            return;
-        }
         if self.fresh {
             self.value_begins();
         }
@@ -269,7 +277,7 @@ impl Visitor for Assertions<'_> {
     }
 
     fn value(&mut self, scalar: Scalar) {
-        if self.fresh && self.refuted.is_none() {
+        if self.fresh {
             self.value_begins();
         }
         self.fresh = true;
@@ -277,12 +285,15 @@ impl Visitor for Assertions<'_> {
         let fails = self
             .each()
             .position(|assertion| assertion.is_at(depth) && !assertion.takes(scalar));
-        if let Some(index) = fails {
+        if let Some(index) = fails
+            && self.refuted.is_none()
+        {
+            self.found = self.value;
             let refutation = match scalar {
                 Scalar::String => Refutation::String(index),
                 _ => Refutation::Scalar(index),
             };
-            self.refuted = self.refuted.or(Some(refutation));
+            self.refuted = Some(refutation);
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::assertion::Spelling;
 use crate::duration::{Nanoseconds, duration};
 use crate::host::Host;
 use crate::profile::{self, Environment};
-use crate::text::Line;
+use crate::text::{Line, has};
 use crate::url;
 
 /// What is asked. All kinds share one flat shape, which is moved about in half the code of an enum.
@@ -141,7 +141,7 @@ impl<'a> Check<'a> {
             self.path = text.get(..place).unwrap_or_default();
             let max_age = text.get(place + MAX_AGE.len()..).unwrap_or_default();
             self.max_age = Some(duration(max_age).ok_or("max-age is a duration, as 60s")?);
-        } else if text.contains(&b'?') {
+        } else if has(text, b'?') {
             // A misspelled option must not become a part of the path, which would be missing for ever.
             return Err("after ? comes max-age=DURATION");
         }

@@ -2,9 +2,10 @@
 
 mod address;
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr};
 
 use self::address::{ipv4, ipv6};
+use crate::text::eq_ignore_case;
 
 /// Where names are looked up; there is no other resolver.
 pub const HOSTS: &[u8] = b"/etc/hosts";
@@ -29,7 +30,7 @@ impl<'a> Host<'a> {
         if let Some(inside) = text.strip_prefix(b"[") {
             return ipv6(inside.strip_suffix(b"]")?).map(|address| Host::Address(address.into()));
         }
-        if text.eq_ignore_ascii_case(b"localhost") {
+        if eq_ignore_case(text, b"localhost") {
             return Some(Host::Localhost);
         }
         let of_a_name =
@@ -63,14 +64,6 @@ impl Addresses {
         }
     }
 
-    /// Those of localhost.
-    pub fn localhost() -> Self {
-        let mut addresses = Self::new();
-        addresses.add(Ipv4Addr::LOCALHOST.into());
-        addresses.add(Ipv6Addr::LOCALHOST.into());
-        addresses
-    }
-
     /// One more, if there is room and it is new.
     pub fn add(&mut self, address: IpAddr) {
         if !self.as_slice().contains(&address)
@@ -95,21 +88,22 @@ impl Default for Addresses {
 
 /// Reads /etc/hosts piece by piece, and keeps the addresses of one name.
 #[derive(Debug)]
+#[repr(C)]
 pub struct HostsFile<'a> {
     name: &'a [u8],
-    line: [u8; 256],
     length: usize,
-    addresses: Addresses,
+    addresses: &'a mut Addresses,
+    line: [u8; 256],
 }
 
 impl<'a> HostsFile<'a> {
-    /// Looks for a name.
-    pub fn looking_for(name: &'a [u8]) -> Self {
+    /// Looks for a name, and adds its addresses.
+    pub fn looking_for(name: &'a [u8], addresses: &'a mut Addresses) -> Self {
         Self {
             name,
             line: [0; 256],
             length: 0,
-            addresses: Addresses::new(),
+            addresses,
         }
     }
 
@@ -125,10 +119,9 @@ impl<'a> HostsFile<'a> {
         }
     }
 
-    /// The file has no more; what it has for the name.
-    pub fn finish(mut self) -> Addresses {
+    /// The file has no more.
+    pub fn finish(&mut self) {
         self.end_line();
-        self.addresses
     }
 
     fn end_line(&mut self) {
@@ -141,7 +134,7 @@ impl<'a> HostsFile<'a> {
         let Some(address) = words.next() else {
             return;
         };
-        if words.any(|word| word.eq_ignore_ascii_case(self.name))
+        if words.any(|word| eq_ignore_case(word, self.name))
             && let Some(address) = address::parse(address)
         {
             self.addresses.add(address);
@@ -194,16 +187,14 @@ mod tests {
             ("nobody", vec![]),
         ] {
             for size in [1, 7, 1000] {
-                let mut hosts = HostsFile::looking_for(name.as_bytes());
+                let mut addresses = Addresses::new();
+                let mut hosts = HostsFile::looking_for(name.as_bytes(), &mut addresses);
                 file.as_bytes()
                     .chunks(size)
                     .for_each(|piece| hosts.push(piece));
-                let found: Vec<String> = hosts
-                    .finish()
-                    .as_slice()
-                    .iter()
-                    .map(IpAddr::to_string)
-                    .collect();
+                hosts.finish();
+                let found: Vec<String> =
+                    addresses.as_slice().iter().map(IpAddr::to_string).collect();
                 assert_eq!(found, expected, "{name}");
             }
         }
@@ -211,8 +202,10 @@ mod tests {
 
     #[test]
     fn only_so_many_addresses_are_kept() {
-        let mut hosts = HostsFile::looking_for(b"many");
+        let mut addresses = Addresses::new();
+        let mut hosts = HostsFile::looking_for(b"many", &mut addresses);
         (0..9).for_each(|number| hosts.push(format!("10.0.0.{number} many\n").as_bytes()));
-        assert_eq!(hosts.finish().as_slice().len(), MOST_ADDRESSES);
+        hosts.finish();
+        assert_eq!(addresses.as_slice().len(), MOST_ADDRESSES);
     }
 }

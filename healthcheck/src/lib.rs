@@ -2,6 +2,10 @@
 //!
 //! There is no allocator: everything has a bounded size, and what may be longer is looked at as it
 //! passes. All of it is safe but [`system`], and builds with std for its tests.
+//!
+//! Size decides two things that look odd. `#[inline(never)]` stands where a function of one caller is
+//! smaller alone, as its large caller has no registers left for it. `#[repr(C)]` puts small fields
+//! before large arrays, where an instruction reaches them with one byte of offset and not four.
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 

@@ -125,16 +125,22 @@ pub fn checks<'a>(mut arguments: impl Iterator<Item = &'a [u8]>) -> impl Iterato
 
 impl<'a> Argument<'a> {
     fn of(text: &'a [u8]) -> Self {
-        match text {
-            b"--verbose" => Argument::Verbose,
-            b"--timeout" => Argument::Timeout(None),
-            b"--help" | b"-h" => Argument::Alone(Command::Help),
-            b"--version" | b"-V" => Argument::Alone(Command::Version),
-            _ => match text.strip_prefix(b"--timeout=") {
-                Some(value) => Argument::Timeout(Some(value)),
-                None if text.starts_with(b"-") => Argument::Unknown,
-                None => Argument::Check(text),
-            },
+        const WHOLE: [(&[u8], Argument<'_>); 6] = [
+            (b"--verbose", Argument::Verbose),
+            (b"--timeout", Argument::Timeout(None)),
+            (b"--help", Argument::Alone(Command::Help)),
+            (b"-h", Argument::Alone(Command::Help)),
+            (b"--version", Argument::Alone(Command::Version)),
+            (b"-V", Argument::Alone(Command::Version)),
+        ];
+        if let Some((_, argument)) = WHOLE.iter().find(|(spelling, _)| *spelling == text) {
+            *argument
+        } else if let Some(value) = text.strip_prefix(b"--timeout=") {
+            Argument::Timeout(Some(value))
+        } else if text.starts_with(b"-") {
+            Argument::Unknown
+        } else {
+            Argument::Check(text)
         }
     }
 }

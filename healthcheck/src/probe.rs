@@ -17,6 +17,7 @@ const BEFORE_THE_SERVICE: [&[u8]; 3] = [b"migrating", b"creating-admin", b"check
 ///
 /// # Errors
 /// It does not hold, as the line says.
+#[inline(never)]
 pub fn probe(check: &Check<'_>, deadline: &Deadline, why: &mut Line) -> Result<(), Unhealthy> {
     match check.kind {
         Kind::Http => {

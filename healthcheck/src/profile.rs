@@ -16,7 +16,7 @@
 use crate::assertion::Spelling;
 use crate::check::{Check, Kind};
 use crate::host::Host;
-use crate::text::decimal;
+use crate::text::{decimal, eq_ignore_case};
 
 /// Where `entrypoint` writes its status unless told otherwise.
 const STATUS_FILE: &[u8] = b"/run/trimtab/entrypoint.json";
@@ -77,6 +77,7 @@ const WITHOUT_PORTS: [&str; 3] = ["dag-processor", "triggerer", "worker"];
 ///
 /// # Errors
 /// There is none of that name, or a variable has a port that is none.
+#[inline(never)]
 pub fn parse<'a>(
     name: &[u8],
     environment: impl Environment<'a>,
@@ -130,7 +131,7 @@ pub fn parse<'a>(
 fn is_on(value: &[u8]) -> bool {
     ["t", "true", "1"]
         .iter()
-        .any(|on| value.eq_ignore_ascii_case(on.as_bytes()))
+        .any(|on| eq_ignore_case(value, on.as_bytes()))
 }
 
 /// Localhost reaches all that is bound to every address.

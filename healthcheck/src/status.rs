@@ -33,11 +33,8 @@ pub struct Report<'a> {
 }
 
 #[derive(Debug)]
+#[repr(C)]
 struct Contents<'a> {
-    assertions: Assertions<'a>,
-    depth: usize,
-    key: Snippet,
-    value: Snippet,
     schema: Option<u64>,
     healthy: Option<bool>,
     updated: Option<i64>,
@@ -45,18 +42,17 @@ struct Contents<'a> {
     agent: Snippet,
     phase: Snippet,
     reason: Snippet,
+    assertions: Assertions<'a>,
 }
 
 impl<'a> Report<'a> {
     /// Before the first byte.
+    #[inline(never)]
     pub fn new(assertions: Spelling<'a>) -> Self {
         Self {
             scanner: Scanner::new(),
             contents: Contents {
                 assertions: Assertions::new(assertions),
-                depth: 0,
-                key: Snippet::new(),
-                value: Snippet::new(),
                 schema: None,
                 healthy: None,
                 updated: None,
@@ -201,54 +197,49 @@ impl Contents<'_> {
 
 impl Visitor for Contents<'_> {
     fn open(&mut self, container: Container) {
-        self.depth += 1;
-        self.key.clear();
-        self.value.clear();
         self.assertions.open(container);
     }
 
     fn close(&mut self) {
-        self.depth -= 1;
-        self.key.clear();
         self.assertions.close();
     }
 
     fn key_byte(&mut self, byte: u8) {
-        self.key.push(byte);
         self.assertions.key_byte(byte);
     }
 
     fn key(&mut self) {
-        self.value.clear();
         self.assertions.key();
     }
 
     fn value_byte(&mut self, byte: u8) {
-        self.value.push(byte);
         self.assertions.value_byte(byte);
     }
 
     fn value(&mut self, scalar: Scalar) {
-        if self.depth == 1 {
-            let value = self.value;
+        self.assertions.value(scalar);
+        if let Some((key, value)) = self.assertions.member() {
             let text = value.whole().unwrap_or_default();
             let is_text = scalar == Scalar::String;
-            match self.key.whole() {
-                Some(b"schema") if scalar == Scalar::Number => self.schema = decimal(text),
-                Some(b"healthy") => {
-                    self.healthy = Some(scalar == Scalar::Boolean && text == b"true")
-                }
-                Some(b"updated") if is_text => self.updated = seconds(text),
-                Some(b"valid_until") if is_text => self.valid_until = seconds(text),
-                Some(b"agent") if is_text => self.agent = value,
-                Some(b"phase") if is_text => self.phase = value,
-                Some(b"reason") if is_text => self.reason = value,
-                _ => {}
+            // Compared as slices: patterns of bytes would become a comparison of each byte.
+            let key = key.whole().unwrap_or_default();
+            let is = |name: &str| key == name.as_bytes();
+            if is("schema") && scalar == Scalar::Number {
+                self.schema = decimal(text);
+            } else if is("healthy") {
+                self.healthy = Some(scalar == Scalar::Boolean && text == b"true");
+            } else if is("updated") && is_text {
+                self.updated = seconds(text);
+            } else if is("valid_until") && is_text {
+                self.valid_until = seconds(text);
+            } else if is("agent") && is_text {
+                self.agent = *value;
+            } else if is("phase") && is_text {
+                self.phase = *value;
+            } else if is("reason") && is_text {
+                self.reason = *value;
             }
         }
-        self.key.clear();
-        self.value.clear();
-        self.assertions.value(scalar);
     }
 }
 
@@ -410,6 +401,25 @@ mod tests {
                 "{assertions}"
             );
         }
+    }
+
+    /// Each key is the last of its object, so that it would still stand when the next element ends.
+    #[test]
+    fn an_array_has_no_members() {
+        let text = r#"[{"schema":0},1,{"agent":0},"s3sync",{"healthy":0},true,
+            {"updated":0},"2025-06-15T15:06:40Z",{"valid_until":0},"2025-06-15T15:07:10Z"]"#;
+        let told = judged(text).unwrap_err();
+        assert!(told.contains("it has no schema"), "{told}");
+    }
+
+    #[test]
+    fn what_refuted_is_told_and_not_what_followed() {
+        let text = status(|_| {});
+        let told = judged_at(&text, "/s", "phase=draining", NOW).unwrap_err();
+        assert!(
+            told.contains(r#"phase is "watching", where draining"#),
+            "{told}"
+        );
     }
 
     proptest! {

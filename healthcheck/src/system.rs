@@ -20,6 +20,8 @@ use core::net::IpAddr;
 
 use crate::duration::{Nanoseconds, SECOND};
 
+use crate::text::has;
+
 use self::arch::{call, number};
 pub use self::error::Error;
 
@@ -231,14 +233,15 @@ pub struct Path([u8; Path::CAPACITY]);
 impl Path {
     const CAPACITY: usize = 1_024;
 
-    /// None where it is too long or holds a NUL, which would end it early.
-    pub fn new(path: &[u8]) -> Option<Self> {
-        let mut bytes = [0; Self::CAPACITY];
-        bytes
-            .get_mut(..path.len())
-            .filter(|_| path.len() < Self::CAPACITY && !path.contains(&0))?
-            .copy_from_slice(path);
-        Some(Self(bytes))
+    /// Nothing yet.
+    pub const EMPTY: Self = Self([0; Self::CAPACITY]);
+
+    /// Becomes this path, in place; false where it is too long or holds a NUL, which would end it early.
+    pub fn set(&mut self, path: &[u8]) -> bool {
+        for (place, &byte) in self.0.iter_mut().zip(path) {
+            *place = byte;
+        }
+        path.len() < Self::CAPACITY && !has(path, 0)
     }
 
     /// What is there, by following symbolic links, without opening it.

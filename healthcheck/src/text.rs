@@ -2,9 +2,10 @@
 
 /// One line of bounded length. What does not fit is left out, and the end shows it.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Line {
-    bytes: [u8; Line::CAPACITY],
     length: usize,
+    bytes: [u8; Line::CAPACITY],
 }
 
 /// A check does not hold; the [`Line`] that was passed along says why.
@@ -60,11 +61,11 @@ impl Line {
 
     /// Appends thousandths: 1234 is `1.234`.
     pub fn thousandths(&mut self, number: u64) -> &mut Self {
-        self.number(number / 1000).put(b'.');
-        for power in [100, 10, 1] {
-            self.put(b'0' + (number / power % 10) as u8);
-        }
-        self
+        self.number(number / 1000).say(".");
+        let rest = number % 1000;
+        self.number(rest / 100)
+            .number(rest / 10 % 10)
+            .number(rest % 10)
     }
 
     /// What is returned once the line says why.
@@ -117,6 +118,7 @@ impl Snippet {
     }
 
     /// One more byte, if it fits.
+    #[inline(never)]
     pub fn push(&mut self, byte: u8) {
         match self.bytes.get_mut(self.length) {
             Some(place) => {
@@ -170,6 +172,25 @@ pub fn decimal(text: &[u8]) -> Option<u64> {
         let digit = byte.is_ascii_digit().then(|| byte - b'0')?;
         number.checked_mul(10)?.checked_add(digit.into())
     })
+}
+
+/// Whether both are the same but for the case of ASCII letters. The standard library's has 300 bytes
+/// more, for texts longer than any here.
+pub fn eq_ignore_case(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len()
+        && one
+            .iter()
+            .zip(other)
+            .all(|(one, other)| one.eq_ignore_ascii_case(other))
+}
+
+/// Whether the byte is in the text.
+#[expect(
+    clippy::manual_contains,
+    reason = "that has 200 bytes more, for texts longer than any here"
+)]
+pub fn has(text: &[u8], wanted: u8) -> bool {
+    text.iter().any(|&byte| byte == wanted)
 }
 
 /// What stands before and after the first such byte.

@@ -14,15 +14,15 @@ pub fn seconds(text: &[u8]) -> Option<i64> {
     ];
     let mut rest = text;
     let mut numbers = [0; 6];
-    for (place, (digits, separator, least, most)) in numbers.iter_mut().zip(NUMBERS) {
-        if separator != 0 {
+    for (place, (digits, separator, least, most)) in numbers.iter_mut().zip(&NUMBERS) {
+        if *separator != 0 {
             rest = rest
                 .split_first()
-                .filter(|(byte, _)| byte.eq_ignore_ascii_case(&separator))?
+                .filter(|(byte, _)| byte.eq_ignore_ascii_case(separator))?
                 .1;
         }
-        *place = field(&mut rest, digits.into())?;
-        if *place < least || *place > most {
+        *place = field(&mut rest, (*digits).into())?;
+        if *place < *least || *place > *most {
             return None;
         }
     }

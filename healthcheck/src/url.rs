@@ -9,6 +9,7 @@ use crate::text::decimal;
 ///
 /// # Errors
 /// What is wrong with it.
+#[inline(never)]
 pub fn parse<'a>(text: &'a [u8], check: &mut Check<'a>) -> Result<(), &'static str> {
     let end = text
         .iter()

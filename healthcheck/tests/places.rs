@@ -212,8 +212,8 @@ fn what_the_agents_really_write_holds() {
 #[test]
 fn it_is_small() {
     let size = fs::metadata(program()).unwrap().len();
-    // The aim is 16 KiB (docs/benchmarks-healthcheck.md); this keeps it from growing meanwhile.
-    assert!(size <= 34_000, "{size} bytes");
+    // The goal of 16 KiB is missed (docs/adr/0022); this keeps it from growing.
+    assert!(size <= 30_000, "{size} bytes");
     let dynamic = fs::read(program()).unwrap();
     assert!(
         !dynamic.windows(7).any(|part| part == b"/ld-lin"),

@@ -10,13 +10,14 @@ use super::LONGEST_PATH;
 const MOST: usize = 128;
 
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Seen {
-    ways: [u64; MOST],
     count: usize,
     /// Of the key under way.
     hash: u64,
     /// To the key on each level that was asked for last; nothing leads to the document itself.
     way: [u64; LONGEST_PATH + 1],
+    ways: [u64; MOST],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +33,7 @@ impl Seen {
             ways: [0; MOST],
             count: 0,
             hash: 0,
-            way: [BASIS; LONGEST_PATH + 1],
+            way: [0; LONGEST_PATH + 1],
         }
     }
 
@@ -50,7 +51,7 @@ impl Seen {
             .way
             .get(depth.wrapping_sub(1))
             .copied()
-            .unwrap_or(BASIS);
+            .unwrap_or_default();
         let way = mixed(mixed(above, self.hash), depth as u64);
         if let Some(place) = self.way.get_mut(depth) {
             *place = way;

@@ -2,10 +2,10 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::text::decimal;
+use crate::text::{decimal, has};
 
 pub(super) fn parse(text: &[u8]) -> Option<IpAddr> {
-    match text.contains(&b':') {
+    match has(text, b':') {
         true => ipv6(text).map(IpAddr::V6),
         false => ipv4(text).map(IpAddr::V4),
     }
@@ -51,7 +51,7 @@ fn fill(text: &[u8], is_last: bool, groups: &mut [u16; 8]) -> Option<usize> {
     }
     let mut parts = text.split(|&byte| byte == b':').peekable();
     while let Some(part) = parts.next() {
-        if is_last && parts.peek().is_none() && part.contains(&b'.') {
+        if is_last && parts.peek().is_none() && has(part, b'.') {
             let [a, b, c, d] = ipv4(part)?.octets();
             groups
                 .get_mut(count..count + 2)?

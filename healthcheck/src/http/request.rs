@@ -7,9 +7,10 @@ pub const LONGEST_TARGET: usize = 1_000;
 
 /// A GET, in one piece.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Request {
-    bytes: [u8; Request::CAPACITY],
     length: usize,
+    bytes: [u8; Request::CAPACITY],
 }
 
 impl Request {
@@ -19,19 +20,17 @@ impl Request {
     /// `Accept-Encoding`, so that the body comes as it is.
     pub fn get(check: &Check<'_>) -> Self {
         let mut request = Self {
-            bytes: [0; Self::CAPACITY],
             length: 0,
+            bytes: [0; Self::CAPACITY],
         };
-        for part in [
-            b"GET ",
-            check.base,
-            check.target,
-            b" HTTP/1.1\r\nHost: ",
-            check.authority,
+        request.put(b"GET ");
+        request.put(check.base);
+        request.put(check.target);
+        request.put(b" HTTP/1.1\r\nHost: ");
+        request.put(check.authority);
+        request.put(
             b"\r\nUser-Agent: trimtab-healthcheck\r\nAccept: */*\r\nConnection: close\r\n\r\n",
-        ] {
-            request.put(part);
-        }
+        );
         request
     }
 
@@ -42,10 +41,11 @@ impl Request {
 
     /// All parts fit: the target's length and the host's are bounded.
     fn put(&mut self, part: &[u8]) {
-        let end = self.length + part.len();
-        if let Some(place) = self.bytes.get_mut(self.length..end) {
-            place.copy_from_slice(part);
-            self.length = end;
+        for &byte in part {
+            if let Some(place) = self.bytes.get_mut(self.length) {
+                *place = byte;
+                self.length += 1;
+            }
         }
     }
 }

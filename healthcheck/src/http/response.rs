@@ -1,6 +1,6 @@
 //! The answer, as it arrives: in pieces of any size, and from a server that nobody vouches for.
 
-use crate::text::{Snippet, decimal, split_once};
+use crate::text::{Snippet, decimal, eq_ignore_case, split_once};
 
 /// Header lines beyond this are looked at no further.
 const LONGEST_LINE: usize = 256;
@@ -49,6 +49,7 @@ pub enum Problem {
 
 impl Problem {
     /// In words, after "it".
+    #[inline(never)]
     pub fn words(self) -> &'static str {
         match self {
             Problem::NoHttp => "does not speak HTTP/1",
@@ -67,9 +68,9 @@ impl Problem {
 /// Where in an answer the parser stands. What a state needs lies beside it, and not in it: moving
 /// enums about would be a fifth of the program.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Response {
     state: State,
-    line: [u8; LONGEST_LINE],
     /// Of the line, what does not fit included.
     length: usize,
     head: u32,
@@ -82,6 +83,7 @@ pub struct Response {
     left: u64,
     body: usize,
     location: Snippet,
+    line: [u8; LONGEST_LINE],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +112,7 @@ enum State {
 
 impl Response {
     /// Before the first byte.
+    #[inline(never)]
     pub const fn new() -> Self {
         Self {
             state: State::Status,
@@ -140,6 +143,7 @@ impl Response {
     ///
     /// # Errors
     /// The answer is none; nothing more may be pushed.
+    #[inline(never)]
     pub fn next<'b>(&mut self, bytes: &mut &'b [u8]) -> Result<Event<'b>, Problem> {
         loop {
             if self.state == State::Complete {
@@ -180,6 +184,7 @@ impl Response {
     }
 
     /// One more byte of a line; whether it ended the headers.
+    #[inline(never)]
     fn head(&mut self, byte: u8) -> Result<bool, Problem> {
         self.head += 1;
         if self.head > LARGEST_HEAD {
@@ -202,7 +207,10 @@ impl Response {
         let length = core::mem::take(&mut self.length);
         let line = self.line;
         let line = line.get(..length).unwrap_or(&line);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let line = match line {
+            [before @ .., b'\r'] => before,
+            _ => line,
+        };
         if self.state == State::Status {
             self.status = status(line).ok_or(Problem::NoHttp)?;
             self.state = State::Header;
@@ -231,20 +239,20 @@ impl Response {
             return Ok(());
         };
         let (name, value) = (name.trim_ascii(), value.trim_ascii());
-        if name.eq_ignore_ascii_case(b"content-length") {
+        if eq_ignore_case(name, b"content-length") {
             self.continues_framing = true;
             let length = decimal(value).filter(|_| !cut).ok_or(Problem::Length)?;
             if self.content_length.is_some_and(|other| other != length) {
                 return Err(Problem::Length);
             }
             self.content_length = Some(length);
-        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+        } else if eq_ignore_case(name, b"transfer-encoding") {
             self.continues_framing = true;
-            if self.chunked || cut || !value.eq_ignore_ascii_case(b"chunked") {
+            if self.chunked || cut || !eq_ignore_case(value, b"chunked") {
                 return Err(Problem::Coding);
             }
             self.chunked = true;
-        } else if name.eq_ignore_ascii_case(b"location") {
+        } else if eq_ignore_case(name, b"location") {
             self.location.clear();
             for &byte in value
                 .iter()

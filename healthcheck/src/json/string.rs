@@ -51,6 +51,7 @@ impl Text {
     }
 
     /// None where the byte cannot stand here.
+    #[inline(never)]
     pub(super) fn next(&mut self, byte: u8) -> Option<Piece> {
         match self.state {
             State::Plain => return self.plain(byte),
@@ -81,6 +82,7 @@ impl Text {
         Some(Piece::Nothing)
     }
 
+    #[inline(never)]
     fn plain(&mut self, byte: u8) -> Option<Piece> {
         match byte {
             b'"' => return Some(Piece::End),
@@ -107,6 +109,7 @@ impl Text {
         self.unit = 0;
     }
 
+    #[inline(never)]
     fn escape(&mut self, byte: u8) -> Option<Piece> {
         let meant = match byte {
             b'"' | b'\\' | b'/' => byte,

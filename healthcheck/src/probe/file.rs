@@ -4,15 +4,18 @@ use crate::assertion::Spelling;
 use crate::check::Check;
 use crate::duration::{MILLISECOND, Nanoseconds, SECOND};
 use crate::status::{Report, TOLERANCE};
-use crate::system::{self, Clock, Descriptor, Error, Path};
+use crate::system::{self, Clock, Descriptor, Entry, Error, Path};
 use crate::text::{Line, Snippet, Unhealthy};
 
 /// What is at the path, whatever its kind, and how long ago it was modified.
 ///
 /// # Errors
 /// Nothing is, or it is not fresh, as the line says.
+#[inline(never)]
 pub(super) fn exists(check: &Check<'_>, why: &mut Line) -> Result<(), Unhealthy> {
-    let entry = kernel_path(check.path, why)?.entry();
+    let mut path = Path::EMPTY;
+    set(&mut path, check.path, why)?;
+    let entry = path.entry();
     let entry = entry.map_err(|error| error.show_in(why).failed())?;
     let Some(max_age) = check.max_age else {
         return Ok(());
@@ -41,24 +44,12 @@ pub(super) fn status(
     why: &mut Line,
 ) -> Result<(), Unhealthy> {
     let mut report = Report::new(assertions);
-    let kernel_path = kernel_path(path, why)?;
-    let is_file = |entry: system::Entry| entry.is_file;
+    let mut kernel_path = Path::EMPTY;
+    set(&mut kernel_path, path, why)?;
     // Before it is opened, which can have effects on what is no file, and after, in case it was swapped.
-    if !kernel_path
-        .entry()
-        .map(is_file)
-        .map_err(|error| error.show_in(why).failed())?
-    {
-        return Err(why.say("is no regular file").failed());
-    }
+    must_be_file(kernel_path.entry(), why)?;
     let file = Descriptor::open(&kernel_path).map_err(|error| error.show_in(why).failed())?;
-    if !file
-        .entry()
-        .map(is_file)
-        .map_err(|error| error.show_in(why).failed())?
-    {
-        return Err(why.say("is no regular file").failed());
-    }
+    must_be_file(file.entry(), why)?;
     let mut buffer = [0; 1024];
     loop {
         match file.read(&mut buffer) {
@@ -74,8 +65,19 @@ pub(super) fn status(
     Ok(())
 }
 
-fn kernel_path(path: &[u8], why: &mut Line) -> Result<Path, Unhealthy> {
-    Path::new(path).ok_or_else(|| why.say("the path is too long").failed())
+fn set(kernel_path: &mut Path, path: &[u8], why: &mut Line) -> Result<(), Unhealthy> {
+    if kernel_path.set(path) {
+        return Ok(());
+    }
+    Err(why.say("the path is too long").failed())
+}
+
+fn must_be_file(entry: Result<Entry, Error>, why: &mut Line) -> Result<(), Unhealthy> {
+    match entry {
+        Ok(entry) if entry.is_file => Ok(()),
+        Ok(_) => Err(why.say("is no regular file").failed()),
+        Err(error) => Err(error.show_in(why).failed()),
+    }
 }
 
 fn seconds(nanoseconds: Nanoseconds, line: &mut Line) -> &mut Line {

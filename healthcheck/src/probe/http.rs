@@ -17,6 +17,7 @@ const BUFFER: usize = 2_048;
 ///
 /// # Errors
 /// It is not healthy, as the line says.
+#[inline(never)]
 pub(super) fn ask(check: &Check<'_>, deadline: &Deadline, why: &mut Line) -> Result<(), Unhealthy> {
     let socket = tcp::connect(check, deadline, why)?;
     send(&socket, &Request::get(check), deadline, why)?;

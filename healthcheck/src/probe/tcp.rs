@@ -1,6 +1,6 @@
 //! Connecting, to one of a name's addresses.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::check::Check;
 use crate::deadline::Deadline;
@@ -18,7 +18,8 @@ pub(super) fn connect(
     deadline: &Deadline,
     why: &mut Line,
 ) -> Result<Descriptor, Unhealthy> {
-    let addresses = addresses(check.host, why)?;
+    let mut addresses = Addresses::new();
+    find(check.host, &mut addresses, why)?;
     let mut last = Error::AGAIN;
     for &address in addresses.as_slice() {
         match connect_to(address, check.port, deadline) {
@@ -74,42 +75,45 @@ pub(super) fn until_ready(
     }
 }
 
-fn addresses(host: Host<'_>, why: &mut Line) -> Result<Addresses, Unhealthy> {
+fn find(host: Host<'_>, addresses: &mut Addresses, why: &mut Line) -> Result<(), Unhealthy> {
     match host {
-        Host::Localhost => Ok(Addresses::localhost()),
-        Host::Address(address) => {
-            let mut addresses = Addresses::new();
-            addresses.add(address);
-            Ok(addresses)
+        Host::Localhost => {
+            addresses.add(Ipv4Addr::LOCALHOST.into());
+            addresses.add(Ipv6Addr::LOCALHOST.into());
         }
-        Host::Name(name) => look_up(name, why),
+        Host::Address(address) => addresses.add(address),
+        Host::Name(name) => return look_up(name, addresses, why),
     }
+    Ok(())
 }
 
-fn look_up(name: &[u8], why: &mut Line) -> Result<Addresses, Unhealthy> {
-    let mut hosts = HostsFile::looking_for(name);
-    let read = Path::new(HOSTS).ok_or(Error::AGAIN).and_then(|path| {
-        let file = Descriptor::open(&path)?;
-        let mut buffer = [0; 1024];
-        loop {
-            match file.read(&mut buffer)? {
-                0 => return Ok(()),
-                count => hosts.push(buffer.get(..count).unwrap_or_default()),
-            }
-        }
-    });
-    if let Err(error) = read {
+fn look_up(name: &[u8], addresses: &mut Addresses, why: &mut Line) -> Result<(), Unhealthy> {
+    let mut hosts = HostsFile::looking_for(name, addresses);
+    if let Err(error) = read(&mut hosts) {
         return Err(error
             .show_in(why.say("/etc/hosts cannot be read: "))
             .failed());
     }
-    let found = hosts.finish();
-    if found.as_slice().is_empty() {
+    hosts.finish();
+    if addresses.as_slice().is_empty() {
         return Err(why
             .say("/etc/hosts does not have ")
             .show(name)
             .say(", and no other names are known")
             .failed());
     }
-    Ok(found)
+    Ok(())
+}
+
+fn read(hosts: &mut HostsFile<'_>) -> Result<(), Error> {
+    let mut path = Path::EMPTY;
+    path.set(HOSTS);
+    let file = Descriptor::open(&path)?;
+    let mut buffer = [0; 1024];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(()),
+            count => hosts.push(buffer.get(..count).unwrap_or_default()),
+        }
+    }
 }
