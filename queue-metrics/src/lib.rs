@@ -3,7 +3,9 @@
 //! What decides is pure, with values and the clock as arguments: [`demand`] turns samples into a
 //! target, [`protect`] turns events into actions, and [`simulate`] replays loads against both.
 
+pub mod broker;
 pub mod demand;
+pub mod once;
 pub mod program;
 pub mod protect;
 pub mod settings;

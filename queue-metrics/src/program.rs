@@ -1,11 +1,17 @@
 //! From settings to an exit code: the wiring of a run.
 
-use crate::settings::{self, Command, Settings, Simulate};
+use crate::once;
+use crate::settings::{self, Command, Once, Settings, Simulate};
 use crate::simulate::{self, Kind, Outcome, SHIPPED, Scenario};
 use agent::exit::Exit;
 use agent::settings::{Environment, MetricsSettings, Output, Refusal};
+use agent::shutdown::Shutdown;
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+/// From the first signal to the end, whatever hangs: `once` leaves nothing half done.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Why a run ends otherwise than well: the code, and one line.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,11 +46,62 @@ pub fn run(args: impl IntoIterator<Item = OsString>, environment: Environment) -
             Ok(text) => print(&text),
             Err(ending) => refuse(&ending),
         },
-        Command::Watch(_) | Command::Once(_) | Command::Protect(_) => refuse(&Ending::new(
+        Command::Once(settings) => sample(&settings, &parsed.warnings, &environment),
+        Command::Watch(_) | Command::Protect(_) => refuse(&Ending::new(
             Exit::Internal,
-            "only simulate is part of this build",
+            "only simulate and once are part of this build",
         )),
     }
+}
+
+fn sample(settings: &Once, warnings: &[String], environment: &Environment) -> Exit {
+    let plan = match once::plan(settings, environment) {
+        Ok(plan) => plan,
+        Err(why) => return refuse(&Ending::new(Exit::Usage, why)),
+    };
+    let logs = match agent::logs::start(environment, std::io::stderr().is_terminal()) {
+        Ok(logs) => logs,
+        Err(why) => return refuse(&Ending::new(Exit::Usage, why)),
+    };
+    agent::logs::report_panics();
+    for warning in warnings {
+        tracing::warn!(warning, event = "settings", "a setting is odd");
+    }
+    let exit = match listen(plan) {
+        Ok(text) => print(&text),
+        Err(ending) => end(&ending),
+    };
+    drop(logs);
+    exit
+}
+
+fn listen(plan: once::Plan) -> Result<String, Ending> {
+    let internal = |why: std::io::Error| Ending::new(Exit::Internal, why.to_string());
+    let shutdown = Shutdown::install(GRACE).map_err(internal)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(internal)?;
+    let answer = runtime.block_on(async {
+        tokio::select! {
+            answer = once::run(plan) => answer,
+            // Stopped as asked: there is no answer.
+            () = shutdown.wait() => Ok(String::new()),
+        }
+    });
+    // Looking up a name that hangs must not keep the process.
+    runtime.shutdown_background();
+    answer
+}
+
+fn end(ending: &Ending) -> Exit {
+    tracing::error!(
+        reason = ending.why,
+        exit = ending.exit.code(),
+        event = "failed",
+        "queue-metrics cannot go on"
+    );
+    ending.exit
 }
 
 /// What clap cannot say of options that do not go together.
@@ -57,7 +114,12 @@ fn check(command: &Command) -> Result<(), String> {
         _ => Ok(()),
     };
     match command {
-        Command::Once(once) => answers_on_stdout(&once.metrics),
+        Command::Once(once) => {
+            answers_on_stdout(&once.metrics).and_then(|()| match once.metrics.metrics {
+                agent::metrics::Sink::None => Ok(()),
+                _ => Err("once does not publish yet: leave out --metrics".to_owned()),
+            })
+        }
         Command::Watch(watch) => watch.queues.groups(&watch.metrics.service).map(drop),
         Command::Protect(_) | Command::Simulate(_) => Ok(()),
     }

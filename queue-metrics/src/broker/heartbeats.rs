@@ -1,0 +1,117 @@
+//! Who lives and how busy each is, by the workers' own heartbeats.
+
+use super::message;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Without a heartbeat for so long a worker counts as gone. Celery sends one every 2 s.
+pub const SILENCE: Duration = Duration::from_secs(10);
+
+/// How long the tasks of a worker that said goodbye still count: a warm shutdown ends the heartbeats
+/// first and the tasks later. Fargate's longest `stopTimeout`.
+pub const LEAVING: Duration = Duration::from_secs(120);
+
+/// What each worker last said.
+#[derive(Clone, Debug, Default)]
+pub struct Workers {
+    known: HashMap<String, Worker>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Worker {
+    at: Duration,
+    active: u64,
+    leaving: bool,
+}
+
+impl Workers {
+    /// Takes in what a worker published at this time; what is no worker's event is passed over.
+    ///
+    /// | event | worker | its tasks |
+    /// |---|---|---|
+    /// | heartbeat, online | lives, for [`SILENCE`] | `active` |
+    /// | offline | is gone | as last told, for [`LEAVING`] |
+    pub fn observe(&mut self, at: Duration, published: &[u8]) {
+        let Some(event) = message::event(published) else {
+            return;
+        };
+        match event.kind.as_str() {
+            "worker-heartbeat" | "worker-online" => {
+                let active = event.active;
+                let worker = Worker {
+                    at,
+                    active,
+                    leaving: false,
+                };
+                self.known.insert(event.hostname, worker);
+            }
+            "worker-offline" => {
+                if let Some(worker) = self.known.get_mut(&event.hostname) {
+                    (worker.at, worker.leaving) = (at, true);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Forgets who was silent for too long. To be called now and then: names of workers that are gone
+    /// would pile up.
+    pub fn forget(&mut self, at: Duration) {
+        self.known.retain(|_, worker| worker.counts(at));
+    }
+
+    /// How many live.
+    pub fn alive(&self, at: Duration) -> u32 {
+        let alive = |worker: &&Worker| !worker.leaving && worker.counts(at);
+        u32::try_from(self.known.values().filter(alive).count()).unwrap_or(u32::MAX)
+    }
+
+    /// The tasks that run on each worker that lives or leaves.
+    pub fn active(&self, at: Duration) -> impl Iterator<Item = u64> {
+        self.known
+            .values()
+            .filter(move |worker| worker.counts(at))
+            .map(|worker| worker.active)
+    }
+}
+
+impl Worker {
+    fn counts(&self, at: Duration) -> bool {
+        let limit = if self.leaving { LEAVING } else { SILENCE };
+        at.saturating_sub(self.at) < limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_silent_are_gone_and_the_leaving_finish_their_tasks() {
+        let mut workers = Workers::default();
+        for (at, kind, name, active, alive, tasks) in [
+            (0, "heartbeat", "a", 2, 1, 2),
+            (1, "heartbeat", "b", 3, 2, 5),
+            (2, "heartbeat", "a", 1, 2, 4),
+            (3, "offline", "b", 0, 1, 4),
+            (4, "offline", "stranger", 9, 1, 4),
+            (5, "unknown", "c", 9, 1, 4),
+            (12, "online", "c", 0, 1, 3),
+            (122, "online", "d", 0, 1, 3),
+            (123, "online", "d", 0, 1, 0),
+        ] {
+            let body = format!(
+                r#"{{"type": "worker-{kind}", "hostname": "celery@{name}", "active": {active}}}"#
+            );
+            let at = Duration::from_secs(at);
+            workers.observe(
+                at,
+                serde_json::json!({ "body": body }).to_string().as_bytes(),
+            );
+            let seen = (workers.alive(at), workers.active(at).sum::<u64>());
+            assert_eq!(seen, (alive, tasks), "{at:?}");
+        }
+        workers.forget(Duration::from_secs(124));
+        assert_eq!(workers.known.len(), 1);
+    }
+}

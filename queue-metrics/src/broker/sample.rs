@@ -1,0 +1,203 @@
+//! One reading of the broker, in as few round trips as it takes.
+
+use super::{Failure, Layout, Server, message};
+use agent::redis::Target;
+use redis::aio::MultiplexedConnection;
+use redis::{Pipeline, Value};
+use std::collections::{HashMap, HashSet};
+
+/// Messages that one round trip fetches at most: a first look at a full system holds no more in memory.
+const AT_ONCE: usize = 500;
+
+/// What was read at one instant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Messages that wait in each queue, all priorities, in the layout's order.
+    pub ready: Vec<u64>,
+    /// The list and the id of the message that is next in each list that is not empty.
+    pub next: Vec<(String, String)>,
+    /// Messages in flight.
+    pub in_flight: InFlight,
+    /// The server itself, where it was looked at and let us look.
+    pub server: Option<Server>,
+}
+
+/// Messages that workers hold, or held when they died.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InFlight {
+    /// From each queue, in the layout's order.
+    pub queues: Vec<u64>,
+    /// The tags of those.
+    pub tags: HashSet<String>,
+    /// From queues that are not in the layout.
+    pub elsewhere: u64,
+}
+
+/// Reads, and remembers which queue each message in flight came from: that never changes.
+#[derive(Debug)]
+pub struct Sampler {
+    target: Target,
+    layout: Layout,
+    /// None is a queue that is not in the layout.
+    known: HashMap<String, Option<usize>>,
+    of_name: HashMap<String, usize>,
+}
+
+impl Sampler {
+    /// One that has read nothing.
+    pub fn new(target: Target, layout: Layout) -> Self {
+        let names = layout.queues.iter().enumerate();
+        Self {
+            of_name: names.map(|(at, (name, _))| (name.clone(), at)).collect(),
+            target,
+            layout,
+            known: HashMap::new(),
+        }
+    }
+
+    /// One round trip, and one more where messages in flight are new; with `inspect` it looks at the
+    /// server too.
+    ///
+    /// # Errors
+    /// When Redis fails, or a key is not what kombu makes of it.
+    pub async fn read(
+        &mut self,
+        connection: &mut MultiplexedConnection,
+        inspect: bool,
+    ) -> Result<Reading, Failure> {
+        let answers = self.ask(connection, &self.questions(inspect)).await?;
+        let mut answers = answers.into_iter();
+        let mut reading = Reading {
+            ready: vec![0; self.layout.queues.len()],
+            ..Reading::default()
+        };
+        for (queue, list) in self.layout.lists() {
+            match (answers.next(), answers.next()) {
+                (Some(Value::Int(length)), next) => {
+                    reading.ready[queue] += u64::try_from(length).unwrap_or(0);
+                    if let Some(Value::BulkString(next)) = next {
+                        reading.next.push((list.to_owned(), message::id(&next)));
+                    }
+                }
+                (answer, _) => return Err(self.refused(answer, list, "list")),
+            }
+        }
+        let tags = match answers.next() {
+            Some(Value::Array(tags)) => tags.into_iter().filter_map(text).collect(),
+            answer => return Err(self.refused(answer, &self.layout.index, "sorted set")),
+        };
+        if inspect {
+            let info: Vec<String> = answers.filter_map(text).collect();
+            reading.server = (!info.is_empty()).then(|| Server::parse(&info.join("\n")));
+        }
+        reading.in_flight = self.in_flight(connection, tags).await?;
+        Ok(reading)
+    }
+
+    fn questions(&self, inspect: bool) -> Pipeline {
+        let mut questions = redis::pipe();
+        for (_, list) in self.layout.lists() {
+            questions.cmd("LLEN").arg(list);
+            // Workers take from the right end.
+            questions.cmd("LINDEX").arg(list).arg(-1);
+        }
+        questions
+            .cmd("ZRANGE")
+            .arg(&self.layout.index)
+            .arg(0)
+            .arg(-1);
+        if inspect {
+            for section in ["memory", "stats", "replication"] {
+                questions.cmd("INFO").arg(section);
+            }
+        }
+        questions
+    }
+
+    async fn in_flight(
+        &mut self,
+        connection: &mut MultiplexedConnection,
+        tags: Vec<String>,
+    ) -> Result<InFlight, Failure> {
+        let mut known = std::mem::take(&mut self.known);
+        let mut now = HashMap::with_capacity(tags.len());
+        let mut new = Vec::new();
+        for tag in tags {
+            match known.remove(&tag) {
+                Some(queue) => {
+                    now.insert(tag, queue);
+                }
+                None => new.push(tag),
+            }
+        }
+        for part in new.chunks(AT_ONCE) {
+            let mut question = redis::pipe();
+            question.cmd("HMGET").arg(&self.layout.messages).arg(part);
+            let entries = match self.ask(connection, &question).await?.pop() {
+                Some(Value::Array(entries)) => entries,
+                answer => return Err(self.refused(answer, &self.layout.messages, "hash")),
+            };
+            for (tag, entry) in part.iter().zip(entries) {
+                // None is a message that was acknowledged between the two questions.
+                if let Value::BulkString(entry) = entry {
+                    now.insert(tag.clone(), self.queue(&entry));
+                }
+            }
+        }
+        self.known = now;
+        Ok(self.count())
+    }
+
+    /// The queue is the routing key; with an exchange of its own it may bear the exchange's name.
+    fn queue(&self, entry: &[u8]) -> Option<usize> {
+        let (exchange, key) = message::route(entry)?;
+        let found = self
+            .of_name
+            .get(&key)
+            .or_else(|| self.of_name.get(&exchange));
+        found.copied()
+    }
+
+    fn count(&self) -> InFlight {
+        let mut in_flight = InFlight {
+            queues: vec![0; self.layout.queues.len()],
+            ..InFlight::default()
+        };
+        for (tag, queue) in &self.known {
+            match queue {
+                Some(queue) => {
+                    in_flight.queues[*queue] += 1;
+                    in_flight.tags.insert(tag.clone());
+                }
+                None => in_flight.elsewhere += 1,
+            }
+        }
+        in_flight
+    }
+
+    async fn ask(
+        &self,
+        connection: &mut MultiplexedConnection,
+        questions: &Pipeline,
+    ) -> Result<Vec<Value>, Failure> {
+        // So that the answer that is an error can be told from the others, and its key named.
+        let mut questions = questions.clone();
+        let answers = questions.ignore_errors().query_async(connection).await;
+        answers.map_err(|error| Failure::of(&self.target, &error))
+    }
+
+    fn refused(&self, answer: Option<Value>, key: &str, wanted: &str) -> Failure {
+        match answer {
+            Some(Value::ServerError(error)) => Failure::answered(&self.target, &error, key, wanted),
+            _ => Failure::odd(&self.target, &format!("the question for key {key:?}")),
+        }
+    }
+}
+
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::BulkString(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => Some(text),
+        _ => None,
+    }
+}
