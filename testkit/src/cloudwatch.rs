@@ -5,8 +5,6 @@
 //! requests pass through as they are.
 
 use std::io::Read as _;
-use std::net::SocketAddr;
-use std::thread::JoinHandle;
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
@@ -14,12 +12,9 @@ use ciborium::Value as Cbor;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use serde_json::Value as Json;
-use tokio::sync::oneshot;
 
+use crate::front::Front;
 use crate::http::{self as client, Answer};
 
 const SERVICE: &str = "/service/GraniteServiceVersion20100801/operation/";
@@ -27,9 +22,7 @@ const SERVICE: &str = "/service/GraniteServiceVersion20100801/operation/";
 /// A running shim; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Shim {
-    address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    front: Front,
 }
 
 impl Shim {
@@ -46,7 +39,7 @@ impl Shim {
 
     /// `http://127.0.0.1:PORT`.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        self.front.endpoint()
     }
 
     /// What a client's environment needs to find it, and nothing else of the machine's.
@@ -55,45 +48,10 @@ impl Shim {
     }
 
     fn try_start(moto: String) -> anyhow::Result<Shim> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
-        let (stop, mut stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new().name("cloudwatch-shim".to_owned()).spawn(move || {
-            runtime.block_on(async move {
-                let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-                loop {
-                    tokio::select! {
-                        _ = &mut stopped => return,
-                        accepted = listener.accept() => {
-                            let Ok((stream, _)) = accepted else { continue };
-                            let moto = moto.clone();
-                            let service = service_fn(move |request| answer(moto.clone(), request));
-                            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-                        }
-                    }
-                }
-            });
-            // A call to moto that hangs must not hold the drop.
-            runtime.shutdown_background();
+        let front = Front::start("cloudwatch-shim", move |request| {
+            answer(moto.clone(), request)
         })?;
-        Ok(Shim {
-            address,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Shim {
-    fn drop(&mut self) {
-        self.stop = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        Ok(Shim { front })
     }
 }
 

@@ -37,6 +37,7 @@
 pub mod airflow;
 pub mod cloudwatch;
 pub mod ecs;
+mod front;
 pub mod fs;
 pub mod fuse;
 pub mod http;

@@ -2,21 +2,16 @@
 //!
 //! What the front lets through is answered by moto, so that moto stays the judge.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 
+use crate::front;
 use crate::http as client;
 
 /// A call as it came.
@@ -100,10 +95,8 @@ struct State {
 
 /// A running front; it ends when this is dropped.
 pub struct Front {
-    address: SocketAddr,
+    server: front::Front,
     state: Arc<State>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Front {
@@ -130,7 +123,7 @@ impl Front {
 
     /// `http://127.0.0.1:PORT`.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        self.server.endpoint()
     }
 
     /// What a client's environment needs to find it, and nothing else of the machine's.
@@ -139,58 +132,21 @@ impl Front {
     }
 
     fn try_start(moto: String) -> anyhow::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
         let state = Arc::new(State {
             moto,
             rule: Mutex::new(Arc::new(|_| Reply::Pass)),
             calls: Mutex::default(),
         });
-        let (stop, mut stopped) = oneshot::channel();
         let shared = state.clone();
-        let thread = std::thread::Builder::new().name("ssm-front".to_owned()).spawn(move || {
-            runtime.block_on(async move {
-                let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-                loop {
-                    tokio::select! {
-                        _ = &mut stopped => return,
-                        accepted = listener.accept() => {
-                            let Ok((stream, _)) = accepted else { continue };
-                            let state = shared.clone();
-                            let service = service_fn(move |request| answer(state.clone(), request));
-                            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-                        }
-                    }
-                }
-            });
-            // A call to moto that hangs must not hold the drop.
-            runtime.shutdown_background();
-        })?;
-        Ok(Self {
-            address,
-            state,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Front {
-    fn drop(&mut self) {
-        self.stop = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        let server =
+            front::Front::start("ssm-front", move |request| answer(shared.clone(), request))?;
+        Ok(Self { server, state })
     }
 }
 
 impl std::fmt::Debug for Front {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "Front({})", self.address)
+        write!(formatter, "Front({})", self.server.endpoint())
     }
 }
 
