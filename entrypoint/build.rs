@@ -2,5 +2,5 @@
 
 fn main() {
     stamp::stamp();
-    stamp::fold_identical_functions();
+    stamp::make_smaller();
 }
