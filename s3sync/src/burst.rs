@@ -7,9 +7,8 @@ use crate::dest::{self, Dest, DestError};
 use crate::gate::Candidate;
 use crate::key;
 use crate::lock::Lock;
-use crate::manifest::Entry;
-use crate::plan::Why;
-use crate::stage::{Stage, Staged};
+use crate::prepare::Waiting;
+use crate::stage::Stage;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
@@ -18,24 +17,11 @@ const BATCH: usize = 256;
 /// Renames at once; on NFS each waits some milliseconds for the server.
 const THREADS: usize = 16;
 
-/// A verified file and what the manifest will say of it.
-#[derive(Clone, Debug)]
-pub struct Ready {
-    /// Below DEST.
-    pub path: Box<str>,
-    /// In staging.
-    pub staged: Staged,
-    /// With the time and inode that the published file will have.
-    pub entry: Entry,
-    /// Why it was fetched.
-    pub why: Why,
-}
-
 /// What a burst is to do.
 #[derive(Debug, Default)]
 pub struct Burst {
-    /// Files to publish.
-    pub ready: Vec<Ready>,
+    /// Files to publish, by path. Their entries have the time and inode that the published files will.
+    pub ready: BTreeMap<Box<str>, Waiting>,
     /// Files that may go.
     pub deletes: Vec<Candidate>,
     /// Directories to make.
@@ -49,8 +35,9 @@ pub struct Burst {
 /// What it did.
 #[derive(Debug, Default)]
 pub struct Done {
-    /// Published, by index into [`Burst::ready`], with the time of change that the rename gave.
-    pub published: BTreeMap<usize, i64>,
+    /// For each of [`Burst::ready`], in order, the time of change that the rename gave; `None` was not
+    /// published, nor was what is behind the end.
+    pub published: Vec<Option<i64>>,
     /// Not published or deleted, and why; a path may be tried again later.
     pub obstructed: Vec<(Box<str>, String)>,
     /// Paths that are gone, also those that were gone before.
@@ -92,11 +79,12 @@ fn steps(
 ) -> Result<(), Stop> {
     dest.forget_all_handles();
     dest.check_in_place().map_err(Stop::Dest)?;
-    let touched = in_parallel(&burst.ready, |ready| {
-        stage.touch(&ready.staged, ready.entry.local.mtime)
+    let ready: Vec<(&str, &Waiting)> = burst.ready.iter().map(|(at, file)| (&**at, file)).collect();
+    let touched = in_parallel(&ready, |(_, file)| {
+        stage.touch(&file.staged, file.entry.local.mtime)
     });
-    for (ready, touched) in burst.ready.iter().zip(touched) {
-        touched.map_err(|error| Stop::Dest(DestError::new("touch", &*ready.path, error)))?;
+    for ((path, _), touched) in ready.iter().zip(touched) {
+        touched.map_err(|error| Stop::Dest(DestError::new("touch", *path, error)))?;
     }
     let (first, last) = split_obstructing(burst);
     delete(&first, &burst.keep, dest, stage, lock, done)?;
@@ -106,7 +94,7 @@ fn steps(
             Err(error) => note(done, path, "make", error)?,
         }
     }
-    publish(burst, dest, stage, lock, done)?;
+    publish(&ready, dest, stage, lock, done)?;
     delete(&last, &burst.keep, dest, stage, lock, done)?;
     prune(burst, dest, done)
 }
@@ -119,16 +107,15 @@ fn split_obstructing(burst: &Burst) -> (Vec<&Candidate>, Vec<&Candidate>) {
     let paths = || {
         burst
             .ready
-            .iter()
-            .map(|ready| &*ready.path)
+            .keys()
+            .map(|path| &**path)
             .chain(burst.make_directories.iter().map(|path| &**path))
     };
     let mut places: BTreeSet<&str> = paths().flat_map(key::ancestors).collect();
     places.extend(burst.make_directories.iter().map(|path| &**path));
-    let files: BTreeSet<&str> = burst.ready.iter().map(|ready| &*ready.path).collect();
     burst.deletes.iter().partition(|gone| {
         places.contains(&*gone.path)
-            || key::ancestors(&gone.path).any(|above| files.contains(above))
+            || key::ancestors(&gone.path).any(|above| burst.ready.contains_key(above))
     })
 }
 
@@ -141,23 +128,22 @@ fn reign(lock: &Lock) -> Result<(), Stop> {
 }
 
 fn publish(
-    burst: &Burst,
+    ready: &[(&str, &Waiting)],
     dest: &Dest,
     stage: &Stage,
     lock: &Lock,
     done: &mut Done,
 ) -> Result<(), Stop> {
-    for (batch, items) in burst.ready.chunks(BATCH).enumerate() {
+    for files in ready.chunks(BATCH) {
         reign(lock)?;
-        let results = in_parallel(items, |ready| {
-            stage.publish(&ready.staged, dest, &ready.path)
+        let results = in_parallel(files, |(path, file)| {
+            stage.publish(&file.staged, dest, path)
         });
-        for (index, result) in results.into_iter().enumerate() {
-            match result {
-                Ok(ctime) => {
-                    done.published.insert(batch * BATCH + index, ctime);
-                }
-                Err(error) => note(done, &items[index].path, "publish", error)?,
+        let times = results.iter().map(|result| result.as_ref().ok().copied());
+        done.published.extend(times);
+        for ((path, _), result) in files.iter().zip(results) {
+            if let Err(error) = result {
+                note(done, path, "publish", error)?;
             }
         }
     }

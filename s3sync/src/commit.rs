@@ -1,6 +1,6 @@
 //! The end of a pass: ask the gate, publish in one burst, remember.
 
-use crate::burst::{self, Burst, Done, Ready, Stop};
+use crate::burst::{self, Burst, Done, Stop};
 use crate::dest::DestError;
 use crate::failure::Failure;
 use crate::gate::Decision;
@@ -9,6 +9,8 @@ use crate::manifest::journal;
 use crate::manifest::{Change, Complete, Entry};
 use crate::pass::{Failures, Passed, now};
 use crate::plan::{Fetch, Plan};
+use crate::prepare::Waiting;
+use crate::report::Tally;
 use crate::setbacks::How;
 use crate::source::{Listing, Object};
 use crate::writer::Writer;
@@ -51,17 +53,10 @@ impl Writer {
             });
         }
         let pages = listing.pages;
-        let fetch = std::mem::take(&mut plan.fetch);
-        let mut ready: Vec<Ready> = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .map(|(path, file)| Ready {
-                path,
-                staged: file.staged,
-                entry: file.entry,
-                why: file.why,
-            })
-            .collect();
-        let arrivals: Vec<_> = ready.iter().map(|file| file.entry.sha256).collect();
+        // What is staged says it all from here on; the manifest is about to need the room.
+        plan.fetch = Vec::new();
+        let mut ready = std::mem::take(&mut self.waiting);
+        let arrivals: Vec<_> = ready.values().map(|file| file.entry.sha256).collect();
         let decision = self.decide(&plan, &listing, &arrivals);
         drop(arrivals);
         let before = self.held.as_ref();
@@ -74,7 +69,7 @@ impl Writer {
             // What waited for those deletes to make room is worth another try, and not only after a scrub.
             self.setbacks.look_again();
         }
-        self.set_aside_what_held_deletes_block(&decision, &mut ready, &fetch);
+        self.set_aside_what_held_deletes_block(&decision, &mut ready);
         let same = std::mem::take(&mut self.same);
         for path in same.keys() {
             self.suspects.remove(path);
@@ -84,7 +79,7 @@ impl Writer {
         tally.unchanged += same.len() as u64;
         let burst = self.burst(&plan, &decision, ready);
         let done = self
-            .publish(burst, same, &plan, decision.counted, &mut tally, &fetch)
+            .publish(burst, same, &plan, decision.counted, &mut tally)
             .await?;
         self.held = decision.held;
         tally.deleted = done.removed;
@@ -111,57 +106,56 @@ impl Writer {
     fn set_aside_what_held_deletes_block(
         &mut self,
         decision: &Decision,
-        ready: &mut Vec<Ready>,
-        fetch: &[Fetch],
+        ready: &mut BTreeMap<Box<str>, Waiting>,
     ) {
         let Some(held) = &decision.held else { return };
         let paths: BTreeSet<&str> = held.candidates.iter().map(|gone| &*gone.path).collect();
-        let blocked: Vec<Box<str>> = ready
-            .iter()
-            .filter(|file| {
-                let below = key::ancestors(&file.path).any(|above| paths.contains(above));
-                let above = format!("{}/", file.path);
-                below
-                    || paths
-                        .range(&*above..)
-                        .next()
-                        .is_some_and(|path| path.starts_with(&above))
-            })
-            .map(|file| file.path.clone())
-            .collect();
-        if blocked.is_empty() {
-            return;
-        }
+        let blocked = |path: &str| {
+            let above = format!("{path}/");
+            key::ancestors(path).any(|above| paths.contains(above))
+                || paths
+                    .range(&*above..)
+                    .next()
+                    .is_some_and(|path| path.starts_with(&above))
+        };
         let reason = format!(
             "the held delete {} must make room first: approve it",
             held.id
         );
-        for path in &blocked {
-            self.note_obstructed(path, &reason, fetch);
-        }
-        ready.retain(|file| blocked.binary_search(&file.path).is_err());
-    }
-
-    fn note_obstructed(&mut self, path: &str, reason: &str, fetch: &[Fetch]) {
-        if let Ok(index) = fetch.binary_search_by(|fetch| fetch.path().cmp(path)) {
-            let object: &Object = &fetch[index].object;
-            self.setbacks.note(
-                object,
-                How::Obstructed,
-                reason.to_string(),
-                Exit::Done,
-                now(),
-                self.rules.obstruction_pause,
-            );
+        for (path, file) in ready.extract_if(.., |path, _| blocked(path)) {
+            self.note_obstructed(path, &file.entry, &reason);
         }
     }
 
-    fn burst(&self, plan: &Plan, decision: &Decision, mut ready: Vec<Ready>) -> Burst {
+    fn note_obstructed(&mut self, path: Box<str>, entry: &Entry, reason: &str) {
+        let object = Object {
+            key: path,
+            etag: entry.etag.clone(),
+            size: entry.size,
+            modified: entry.modified,
+            archived: false,
+        };
+        self.setbacks.note(
+            &object,
+            How::Obstructed,
+            reason.to_string(),
+            Exit::Done,
+            now(),
+            self.rules.obstruction_pause,
+        );
+    }
+
+    fn burst(
+        &self,
+        plan: &Plan,
+        decision: &Decision,
+        mut ready: BTreeMap<Box<str>, Waiting>,
+    ) -> Burst {
         let now = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default()
             .as_nanos() as i64;
-        for file in &mut ready {
+        for file in ready.values_mut() {
             file.entry.local.mtime = next_mtime(now, file.entry.local.mtime);
         }
         let mut keep = self.manifest.directories.clone();
@@ -183,8 +177,7 @@ impl Writer {
         same: BTreeMap<Box<str>, Entry>,
         plan: &Plan,
         counted: u64,
-        tally: &mut crate::report::Tally,
-        fetch: &[Fetch],
+        tally: &mut Tally,
     ) -> Result<Done, Failure> {
         let mut journal = self.take_journal().await?;
         self.bursting.store(true, Ordering::Release);
@@ -195,8 +188,12 @@ impl Writer {
         );
         let ran: std::io::Result<_> = self
             .blocking("rename", move || {
-                let number =
-                    journal.intend(burst.ready.iter().map(|file| (&*file.path, &file.entry)))?;
+                let number = journal.intend(
+                    burst
+                        .ready
+                        .iter()
+                        .map(|(path, file)| (&**path, &file.entry)),
+                )?;
                 let done = burst::run(&burst, &dest, &stage, &lock);
                 Ok((journal, number, burst, done))
             })
@@ -205,19 +202,37 @@ impl Writer {
             Ok(ran) => ran,
             Err(error) => return Err(self.give_up(error).await),
         };
-        let (published, unpublished) = split(burst.ready, &done.published);
         for (path, reason) in &done.obstructed {
-            self.note_obstructed(path, reason, fetch);
+            if let Some(file) = burst.ready.get(path) {
+                self.note_obstructed(path.clone(), &file.entry, reason);
+            }
             if burst.make_directories.contains(path) {
                 self.blocked_directories.insert(path.clone());
             }
         }
-        if !unpublished.is_empty() {
+        let mut changes = self.others(&done, same, plan);
+        let published = done
+            .published
+            .iter()
+            .copied()
+            .chain(std::iter::repeat(None));
+        let mut left = false;
+        // One by one, so that no second copy of a large set is ever made.
+        for ((path, file), renamed) in burst.ready.into_iter().zip(published) {
+            match renamed {
+                Some(ctime) => self.remember(path, file, ctime, tally),
+                None => {
+                    left = true;
+                    changes.push(self.undone(path));
+                }
+            }
+        }
+        if left {
             self.sweep().await;
         }
-        let mut changes = self.undone(&unpublished);
-        changes.extend(self.others(&done, same, plan));
-        self.remember(published, &changes, tally);
+        for change in &changes {
+            self.manifest.apply(change.clone());
+        }
         changes.extend(self.closing(&done, plan, counted));
         // Another's reign has a journal of its own; this one's would say what is no longer so.
         if !matches!(done.stopped, Some(Stop::Dethroned)) {
@@ -252,13 +267,12 @@ impl Writer {
         let _ = self.blocking("remove", move || stage.sweep()).await;
     }
 
-    /// What takes back the intents that came to nothing.
-    fn undone(&self, unpublished: &[Ready]) -> Vec<Change> {
-        let undo = |file: &Ready| match self.manifest.files.get(&file.path) {
-            Some(entry) => Change::Put(file.path.clone(), entry.clone()),
-            None => Change::Remove(file.path.clone()),
-        };
-        unpublished.iter().map(undo).collect()
+    /// What takes back an intent that came to nothing.
+    fn undone(&self, path: Box<str>) -> Change {
+        match self.manifest.files.get(&path) {
+            Some(entry) => Change::Put(path, entry.clone()),
+            None => Change::Remove(path),
+        }
     }
 
     /// What changed beside the files that were published.
@@ -292,23 +306,15 @@ impl Writer {
         changes
     }
 
-    fn remember(
-        &mut self,
-        published: Vec<Ready>,
-        changes: &[Change],
-        tally: &mut crate::report::Tally,
-    ) {
-        for file in published {
-            tally.published(file.why, file.entry.size);
-            self.setbacks.clear(&file.path);
-            self.suspects.remove(&file.path);
-            self.unmanaged.remove(&file.path);
-            self.manifest.apply(Change::Put(file.path, file.entry));
-        }
-        changes
-            .iter()
-            .cloned()
-            .for_each(|change| self.manifest.apply(change));
+    /// A file that was published, with the time of change that the rename gave.
+    fn remember(&mut self, path: Box<str>, file: Waiting, ctime: i64, tally: &mut Tally) {
+        let mut entry = file.entry;
+        entry.local.ctime = ctime;
+        tally.published(file.why, entry.size);
+        self.setbacks.clear(&path);
+        self.suspects.remove(&path);
+        self.unmanaged.remove(&path);
+        self.manifest.apply(Change::Put(path, entry));
     }
 
     /// What the next reign must know of this pass; applied, and returned for the journal.
@@ -333,20 +339,6 @@ impl Writer {
             .for_each(|change| self.manifest.apply(change));
         changes
     }
-}
-
-fn split(ready: Vec<Ready>, published: &BTreeMap<usize, i64>) -> (Vec<Ready>, Vec<Ready>) {
-    let (mut yes, mut no) = (Vec::with_capacity(published.len()), Vec::new());
-    for (index, mut file) in ready.into_iter().enumerate() {
-        match published.get(&index) {
-            Some(ctime) => {
-                file.entry.local.ctime = *ctime;
-                yes.push(file);
-            }
-            None => no.push(file),
-        }
-    }
-    (yes, no)
 }
 
 /// The time of a file that is published: now, or the second after the one it had. Python's cache

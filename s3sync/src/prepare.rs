@@ -69,7 +69,8 @@ pub struct Job {
 }
 
 impl Workshop {
-    /// Does every job, at most [`Workshop::concurrency`] at a time, and gives `ended` what each came to.
+    /// Does every job and gives `ended` what each came to. The source bounds what is fetched at a time;
+    /// as many again are verified and written meanwhile.
     pub async fn prepare(
         &self,
         mut jobs: impl Iterator<Item = Job>,
@@ -77,7 +78,7 @@ impl Workshop {
     ) {
         let mut running = JoinSet::new();
         loop {
-            while running.len() < self.concurrency {
+            while running.len() < 2 * self.concurrency {
                 let Some(job) = jobs.next() else { break };
                 let workshop = self.clone();
                 running.spawn(async move { workshop.one(job).await });

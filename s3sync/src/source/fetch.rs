@@ -76,6 +76,7 @@ impl Source {
     /// # Errors
     /// As S3 answers the HEAD, which carries If-Match.
     pub async fn stored_checksum(&self, object: &Object) -> Result<Option<Checksum>, SourceError> {
+        let _permit = self.permits.acquire().await;
         let answer = self.head(object, None).await?;
         if let Some(other) = answer.length.filter(|length| *length != object.size) {
             return Err(self.corrupt(

@@ -11,6 +11,10 @@ use super::fetch::{Ended, stopped};
 use super::get::Broken;
 use super::{Checksum, Fetched, Kind, Mismatch, Object, Sink, Source, SourceError};
 
+/// The connection of an object up to this size takes the next one while this is verified and written:
+/// what waits then is small beside the parts that `--concurrency` bounds the memory by.
+const SMALL: u64 = 64 << 10;
+
 impl Source {
     pub(super) async fn fetch_whole<S, O>(
         &self,
@@ -23,17 +27,20 @@ impl Source {
         O: FnMut() -> io::Result<S> + Send + 'static,
     {
         // Closed never: the semaphore lives as long as this source.
-        let _permit = self.permits.acquire().await;
+        let mut permit = self.permits.acquire().await.ok();
         let (checksum, chunks) = match self.collect(object, exact).await {
             Ok(collected) => collected,
             Err((error, true)) => return Err(Ended::Again(open, error)),
             Err((error, false)) => return Err(Ended::Final(error)),
         };
+        if object.size <= SMALL {
+            permit = None;
+        }
         let waiting = Arc::new(());
         let waited = Arc::downgrade(&waiting);
         let kept =
             tokio::task::spawn_blocking(move || keep(&checksum, &chunks, open, &waited)).await;
-        drop(waiting);
+        drop((waiting, permit));
         match kept {
             Err(error) => Err(Ended::Final(stopped(error))),
             Ok(Ok(fetched)) => Ok(fetched),
