@@ -8,6 +8,10 @@ CARGO_BUILD_TARGET ?= $(shell uname -m)-unknown-linux-gnu
 export CARGO_BUILD_TARGET
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/$(CARGO_BUILD_TARGET)/release
 CARGO := cargo
+# Not in release, where a panic ends it before it has ended what it started.
+STACK = $(dir $(RELEASE))debug/stack
+# As Docker calls it.
+ARCHITECTURE = $(if $(filter aarch64-%,$(CARGO_BUILD_TARGET)),arm64,amd64)
 
 # Long tests are the short ones with more turns: the same programs that `make test` built, so nothing
 # is compiled again. --nocapture shows how far they are.
@@ -18,6 +22,8 @@ SOAK_SECONDS ?= 1800
 FUZZ_SECONDS ?= 300
 
 .PHONY: help deps build demo test e2e kill-test chaos soak bench bench-quick bench-healthcheck fuzz lint deny clean
+.PHONY: e2e-full up status down
+.PHONY: images images-airflow images-test images-stage deps-images stack-test
 .PHONY: demo-entrypoint bench-entrypoint deps-build demo-program s3sync-program entrypoint-program server
 
 help: ## this list
@@ -33,7 +39,8 @@ build: deps-build ## the static programs, in release
 	$(CARGO) build --locked --release -p s3sync
 	$(CARGO) build --locked --release -p entrypoint
 	$(CARGO) build --locked --release -p healthcheck
-	@ls -l $(addprefix $(RELEASE)/,s3sync entrypoint healthcheck)
+	$(CARGO) build --locked --release -p queue-metrics
+	@ls -l $(addprefix $(RELEASE)/,s3sync entrypoint healthcheck queue-metrics)
 
 # Each program is built apart: in one command cargo would add the features that they need to s3sync's own.
 demo-program: s3sync-program
@@ -54,8 +61,22 @@ demo: demo-program ## half a minute of s3sync on the terminal, with an S3 server
 test: deps ## every test
 	$(CARGO) test --locked --workspace --no-fail-fast
 
-e2e: deps ## with real Airflows, which it installs from PyPI the first time
-	$(CARGO) test --locked -p entrypoint --no-fail-fast --test 'airflow_*' -- --ignored
+e2e: deps build ## with real Airflows, which it installs from PyPI the first time
+	$(CARGO) test --locked -p entrypoint -p healthcheck --no-fail-fast --test 'airflow_*' -- --ignored
+	TRIMTAB_PROGRAMS=$(abspath $(RELEASE)) $(CARGO) test --locked -p e2e --test story -- --ignored --nocapture
+
+e2e-full: deps build ## all scenarios: faults, upgrades, Airflow 2, and the figures of docs/latency.md; half an hour
+	TRIMTAB_PROGRAMS=$(abspath $(RELEASE)) $(CARGO) test --locked -p e2e --test full -- --ignored --nocapture --test-threads=1
+
+up: deps build ## a real Airflow with its UI on this machine, and the four programs at work
+	$(CARGO) build --locked -p e2e --bin stack
+	@$(STACK) up --programs $(abspath $(RELEASE)) --dags $(abspath dags)
+
+status: ## what `make up` started: the health of each service, the revision, the queue
+	@$(STACK) status
+
+down: ## end what `make up` started
+	@$(STACK) down
 
 kill-test: deps ## kill -9 at 1,000 random instants (KILLS=1000)
 	TRIMTAB_KILLS=$(KILLS) $(LONG_TEST) kill -- --nocapture
@@ -81,6 +102,25 @@ bench-entrypoint: deps entrypoint-program ## beside Airflow's own commands, tini
 bench-healthcheck: deps-build ## healthcheck beside curl and others; writes docs/benchmarks-healthcheck.md
 	$(CARGO) build --locked --release -p healthcheck
 	python3 -B bench/healthcheck.py --healthcheck $(RELEASE)/healthcheck
+
+deps-images: deps-build
+	@ci/deps.sh images
+
+images-stage: build
+	docker/images.sh stage $(ARCHITECTURE) $(RELEASE)
+
+images: deps-images images-stage ## the small images, of the programs that cargo makes here
+	docker/images.sh build $(ARCHITECTURE)
+
+images-airflow: deps-images images-stage ## Airflow's image with entrypoint in it; from Docker Hub and PyPI
+	docker/images.sh build-airflow $(ARCHITECTURE)
+
+images-test: deps deps-images images-stage ## the small images in a real Docker, a daemon of its own where none answers
+	docker/daemon.sh docker/images.sh test $(ARCHITECTURE)
+
+stack-test: deps images-stage ## the laptop's stack in a real Docker, from images that stand in for Docker Hub's
+	@ci/deps.sh stack
+	docker/daemon.sh docker/images.sh test-stack $(ARCHITECTURE)
 
 fuzz: deps-build ## five minutes of mutated HTTP and JSON for healthcheck (FUZZ_SECONDS=300)
 	TRIMTAB_FUZZ_SECONDS=$(FUZZ_SECONDS) $(CARGO) test --locked -p healthcheck --test fuzz -- --nocapture

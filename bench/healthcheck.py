@@ -1,25 +1,29 @@
 #!/usr/bin/env python3
 """healthcheck beside what else answers a container's health check; writes docs/benchmarks-healthcheck.md.
 
-    bench/healthcheck.py                     500 runs of each, in turn
-    bench/healthcheck.py --runs 20           writes nothing
-    bench/healthcheck.py --airflow PATH      also `airflow jobs check` of that program, five runs
+    bench/healthcheck.py                     500 runs of each, in turn; `airflow jobs check` five times
+    bench/healthcheck.py --runs 20           without Airflow; writes nothing
 
 Needs Linux, Python 3.11, rustc and a release build of healthcheck. Peers that are not there are left out
-and named: curl, busybox (its wget), and microcheck's httpcheck, which is built from its sources with
-musl-gcc (`make build/bin/httpcheck`) and given by --httpcheck or on the PATH.
+and named: curl, busybox (its wget), and microcheck's httpcheck, which is in no package registry: it is
+built from its sources with musl-gcc (`make build/bin/httpcheck`) and given by --httpcheck or on the PATH.
 """
 
 import argparse
 import os
 import platform
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from statistics import median, quantiles
+
+sys.dont_write_bytecode = True
+
+import venvs  # noqa: E402
+from measure import BenchError  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/benchmarks-healthcheck.md"
@@ -31,46 +35,58 @@ BODY = (
 )
 URLLIB = "import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=4).read()"
 GOALS = ((1.3, "exits", "a process that only exits"), (1 / 40, "curl", "curl"))
+FULL = 500
 
 
 def main() -> int:
     options = arguments()
+    options.load = os.getloadavg()[0]
     if not os.access(options.healthcheck, os.X_OK):
         print(f"bench: there is no {options.healthcheck}: cargo build --release -p healthcheck", file=sys.stderr)
         return 1
-    with tempfile.TemporaryDirectory(prefix="healthcheck-bench-") as work:
-        return bench(options, Path(work))
+    try:
+        with tempfile.TemporaryDirectory(prefix="healthcheck-bench-") as work:
+            return bench(options, Path(work))
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
 
 
 def bench(options: argparse.Namespace, work: Path) -> int:
+    full = options.runs >= FULL
     server = Server(work)
     try:
         commands, missing = programs(options, server.port, work)
-        samples = in_turn(commands, options.runs)
-        slow = {}
-        if options.airflow:
-            command = [str(options.airflow), "jobs", "check"]
-            slow = in_turn({"airflow jobs check": command}, 5, any_code=True)
+        turns = built("turns", work, "-O")
+        samples = in_turn(turns, commands, options.runs, PLAIN)
         memory = {name: resident(command) for name, command in commands.items()}
     finally:
         server.stop()
+    slow = airflow_jobs_check(turns, work) if full else {}
     text = page(commands, samples, slow, memory, missing, options)
     print(text)
-    if options.runs >= 500:
+    if full:
         PAGE.write_text(text)
         print(f"wrote {PAGE.relative_to(ROOT)}", file=sys.stderr)
     return 0
+
+
+PLAIN = {"PATH": os.environ.get("PATH", ""), "HOME": "/tmp"}
+
+
+def built(name: str, work: Path, *flags: str) -> Path:
+    """One of the Rust files beside this one, as a program."""
+    program = work / name
+    subprocess.run(["rustc", "--edition=2024", *flags, "-o", program, ROOT / f"bench/{name}.rs"], check=True)
+    return program
 
 
 class Server:
     """A server in a process of its own, which is none of Python's: that would be most of the time."""
 
     def __init__(self, work: Path) -> None:
-        program = work / "answers"
-        if not program.exists():
-            subprocess.run(["rustc", "--edition=2024", "-O", "-o", program, ROOT / "bench/answers.rs"], check=True)
         self.process = subprocess.Popen(
-            [program, BODY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [built("answers", work, "-O"), BODY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         assert self.process.stdout
         self.port = int(self.process.stdout.readline())
@@ -83,15 +99,12 @@ class Server:
 
 def programs(options: argparse.Namespace, port: int, work: Path) -> tuple[dict[str, list[str]], list[str]]:
     url = f"http://127.0.0.1:{port}/health"
-    exits = work / "exits"
     link = [f"-Clink-arg={flag}" for flag in ("-nostartfiles", "-nostdlib", "-static", "-Wl,--build-id=none")]
-    subprocess.run(
-        ["rustc", "--edition=2024", "-Cpanic=abort", "-Copt-level=z", "-Cstrip=symbols", "-Crelocation-model=static",
-         "-Ctarget-feature=+crt-static", *link, "-o", exits, ROOT / "bench/exits.rs"],
-        check=True,
-    )
+    bare = ["-Cpanic=abort", "-Copt-level=z", "-Cstrip=symbols", "-Crelocation-model=static",
+            "-Ctarget-feature=+crt-static", *link]
     commands = {
-        "exits": [str(exits)],
+        "exits": [str(built("exits", work, *bare))],
+        "asks": [str(built("asks", work, *bare)), str(port)],
         "healthcheck": [str(options.healthcheck), f"{url}#scheduler.status=healthy"],
     }
     missing = []
@@ -108,22 +121,38 @@ def programs(options: argparse.Namespace, port: int, work: Path) -> tuple[dict[s
     return commands, missing
 
 
-def in_turn(commands: dict[str, list[str]], runs: int, any_code: bool = False) -> dict[str, list[float]]:
-    """Each program once, then again: what disturbs the machine disturbs all of them."""
-    samples: dict[str, list[float]] = {name: [] for name in commands}
-    for turn in range(runs + 1):
-        for name, command in commands.items():
-            began = time.perf_counter()
-            pid = os.posix_spawn(command[0], command, {"PATH": os.environ.get("PATH", ""), "HOME": "/tmp"})
-            _, status = os.waitpid(pid, 0)
-            took = time.perf_counter() - began
-            code = os.waitstatus_to_exitcode(status)
-            if code and not any_code:
-                raise SystemExit(f"bench: {' '.join(command)}: exit {code}")
-            # The first only warms the caches.
-            if turn:
-                samples[name].append(took * 1000)
-    return samples
+def in_turn(turns: Path, commands: dict[str, list[str]], runs: int, environment: dict) -> dict[str, list[float]]:
+    """Milliseconds of each; every turn has another order, and what disturbs the machine disturbs all."""
+    words: list[str] = []
+    for command in commands.values():
+        words += [*(["--"] if words else []), *command]
+    answer = subprocess.run([turns, str(runs), *words], env=environment, capture_output=True, text=True)
+    if answer.returncode != 0:
+        raise BenchError(" | ".join(answer.stderr.strip().splitlines()[-3:]))
+    lines = answer.stdout.splitlines()
+    return {name: [float(time) / 1000 for time in line.split()] for name, line in zip(commands, lines)}
+
+
+def airflow_jobs_check(turns: Path, work: Path) -> dict[str, list[float]]:
+    """The way of Airflow's own chart, with a database of one file and a scheduler that is alive by its row."""
+    home = work / "airflow"
+    bin = venvs.airflow() / "bin"
+    environment = {
+        "PATH": f"{bin}:/usr/bin:/bin", "HOME": str(home), "AIRFLOW_HOME": str(home), "USER": "airflow",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        # The row is as old as the bench.
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "3600",
+    }
+    home.mkdir()
+    subprocess.run([bin / "airflow", "db", "migrate"], env=environment, capture_output=True, timeout=300, check=True)
+    with sqlite3.connect(home / "airflow.db") as database:
+        database.execute(
+            "INSERT INTO job (job_type, state, latest_heartbeat, hostname)"
+            " VALUES ('SchedulerJob', 'running', datetime('now'), 'bench')"
+        )
+    name = "airflow jobs check"
+    command = [str(bin / "airflow"), "jobs", "check", "--job-type", "SchedulerJob"]
+    return in_turn(turns, {name: command}, 5, environment)
 
 
 def resident(command: list[str]) -> int:
@@ -166,8 +195,8 @@ def size(command: list[str]) -> int:
 def page(commands, samples, slow, memory, missing, options) -> str:
     middle = {name: median(values) for name, values in samples.items()}
     floor = middle["exits"]
-    labels = {"exits": "a process that only exits", "healthcheck": "**healthcheck**, with a JSON assertion",
-              "httpcheck": "microcheck's httpcheck"}
+    labels = {"exits": "a process that only exits", "asks": "one that only connects, asks, receives and exits",
+              "healthcheck": "**healthcheck**, with a JSON assertion", "httpcheck": "microcheck's httpcheck"}
     rows = []
     for name, values in samples.items():
         tenth, ninth = (quantiles(values, n=10)[place] for place in (0, 8))
@@ -186,26 +215,36 @@ def page(commands, samples, slow, memory, missing, options) -> str:
             wanted = f"within {factor} ×" if factor > 1 else f"at most 1/{1 / factor:.0f}"
             goals.append(goal(f"median beside {label}", shown, wanted, ratio <= factor))
     goals.append(goal("memory", f"{memory['healthcheck']} kB", "at most 64 kB", memory["healthcheck"] <= 64))
+    asked = middle["asks"]
+    floor_text = (
+        f"A check over HTTP has a floor of its own, `asks`: {asked / floor:.2f} × a process that only exits"
+        + (f", 1/{middle['curl'] / asked:.0f} of curl" if "curl" in middle else "")
+        + f". healthcheck is at {middle['healthcheck'] / asked:.2f} × of that."
+    )
     left_out = f"\nNot measured, because not there: {', '.join(missing)}.\n" if missing else ""
     return "\n".join([
         "# What a health check costs",
         "",
         "Written by `make bench-healthcheck`. One HTTP check of a local server with a body like Airflow's, from the",
-        f"start of the process to its exit; {options.runs} runs of each, in turn, so that what disturbs the machine",
-        "disturbs all. Compare within this table only.",
+        f"start of the process to its exit; {options.runs} runs of each, in turn and each turn in another order,",
+        "so that what disturbs the machine disturbs all. Compare within this table only.",
         "",
         "| program | bytes | median ms | 10 to 90 % | × the floor | peak kB |",
         "|---|---|---|---|---|---|",
         *rows,
         left_out,
         "Bytes are the program's file; curl, busybox and python load shared libraries besides, where they are not",
-        "static. Peak is the kernel's VmHWM at the exit. Only healthcheck looks at the body.",
+        "static. Peak is the kernel's VmHWM at the exit. Only healthcheck looks at the body. `airflow jobs check`",
+        "asks a database for a scheduler's row, five times.",
         "",
         "| goal | measured | wanted | |",
         "|---|---|---|---|",
         *goals,
         "",
-        f"On {platform.machine()}, Linux {platform.release()}, {os.cpu_count()} cores.",
+        floor_text + " Its size is in docs/adr/0022.",
+        "",
+        f"On {platform.machine()}, Linux {platform.release()}, {os.cpu_count()} cores, with a load of {options.load:.1f}",
+        "before it began.",
         "",
     ])
 
@@ -217,11 +256,10 @@ def goal(what: str, measured: str, wanted: str, met: bool) -> str:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    built = target / os.environ.get("CARGO_BUILD_TARGET", f"{platform.machine()}-unknown-linux-gnu") / "release"
-    parser.add_argument("--healthcheck", type=Path, default=built / "healthcheck", metavar="PROGRAM")
+    release = target / os.environ.get("CARGO_BUILD_TARGET", f"{platform.machine()}-unknown-linux-gnu") / "release"
+    parser.add_argument("--healthcheck", type=Path, default=release / "healthcheck", metavar="PROGRAM")
     parser.add_argument("--httpcheck", type=Path, metavar="PROGRAM")
-    parser.add_argument("--airflow", type=Path, metavar="PROGRAM")
-    parser.add_argument("--runs", type=int, default=500)
+    parser.add_argument("--runs", type=int, default=FULL)
     return parser.parse_args()
 
 

@@ -2,6 +2,8 @@
 # Installs what a bare Debian lacks, and does nothing where it is all there.
 #   ci/deps.sh build   to build and to run the demo
 #   ci/deps.sh test    the tests and the bench too
+#   ci/deps.sh images  what images need besides
+#   ci/deps.sh stack   what a test of the laptop's stack needs besides
 set -euo pipefail
 
 missing=()
@@ -35,8 +37,17 @@ test)
         need postgresql "PostgreSQL's server"
     have redis-server || need redis-server "Redis's server"
     ;;
+images)
+    # A daemon that answers may be elsewhere; without one there must be one to start.
+    docker version >/dev/null 2>&1 || have dockerd || need docker.io Docker
+    ;;
+stack)
+    docker version >/dev/null 2>&1 || have dockerd || need docker.io Docker
+    docker compose version >/dev/null 2>&1 || have docker-compose || need docker-compose "docker compose"
+    have debootstrap || need debootstrap debootstrap
+    ;;
 *)
-    echo "deps: '$1' is neither build nor test" >&2
+    echo "deps: '$1' is none of build, test, images and stack" >&2
     exit 64
     ;;
 esac
@@ -83,7 +94,7 @@ allow_services() {
     [ ${#put_back[@]} -eq 0 ] || "${as_root[@]}" rm -f "${put_back[@]}"
 }
 case " ${missing[*]} " in
-*" postgresql "* | *" redis-server "*)
+*" postgresql "* | *" redis-server "* | *" docker.io "*)
     trap allow_services EXIT
     refuse_services
     ;;

@@ -8,7 +8,12 @@
 
 pub mod aws;
 pub mod backoff;
+#[cfg(feature = "http")]
+pub mod ecs;
 pub mod exit;
+pub mod footprint;
+#[cfg(feature = "http")]
+pub mod http;
 mod lines;
 pub mod logs;
 pub mod metrics;

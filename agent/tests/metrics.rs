@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use agent::metrics::{Metric, Metrics, MetricsSettings, Sink, Unit};
+use agent::metrics::{Metric, Metrics, MetricsSettings, Publication, Sink, Unit};
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -143,12 +143,10 @@ fn a_stalled_stdout_holds_up_nothing_and_is_counted() {
 }
 
 #[test]
-fn prometheus_and_a_cloudwatch_without_aws_are_refused() {
+fn prometheus_without_a_runtime_and_a_cloudwatch_without_aws_are_refused() {
     let error = Metrics::start(&settings(Sink::Prometheus), None).unwrap_err();
-    assert!(
-        error.starts_with("--metrics prometheus is not served"),
-        "{error}"
-    );
+    // Without the feature it is not served at all, with it not without a runtime.
+    assert!(error.starts_with("--metrics prometheus"), "{error}");
     let error = Metrics::start(&settings(Sink::Cloudwatch), None).unwrap_err();
     assert!(
         error.starts_with("--metrics cloudwatch needs AWS"),
@@ -165,7 +163,11 @@ async fn cloudwatch_gets_one_request_a_publication_with_the_exact_dimensions() {
         unit: Unit::Count,
         value: 4.0,
     }];
-    metrics.publish_with_queues(&lag(2.5), &[("default", &ready)]);
+    metrics.send(
+        Publication::new()
+            .about(metrics.service(None), &lag(2.5))
+            .about(metrics.queue("default"), &ready),
+    );
     metrics.flush(DEADLINE).await;
     let seen = server.seen();
     assert_eq!(seen.len(), 1);
@@ -208,7 +210,11 @@ fn another_cloudwatch_sees_the_exact_dimensions() {
             unit: Unit::Count,
             value: 4.0,
         }];
-        metrics.publish_with_queues(&lag(2.5), &[("default", &ready)]);
+        metrics.send(
+            Publication::new()
+                .about(metrics.service(None), &lag(2.5))
+                .about(metrics.queue("default"), &ready),
+        );
         metrics.flush(DEADLINE).await;
     });
     let dimension = |name: &str, value: &str| (name.to_owned(), value.to_owned());

@@ -135,13 +135,7 @@ impl Admin {
                     );
                     return Ok(Answer::NoUsers);
                 }
-                Answer::Exists => {
-                    info!(
-                        event = "admin_exists",
-                        username, "the administrator exists; its password is unchanged"
-                    );
-                    return Ok(Answer::Exists);
-                }
+                Answer::Exists => return Ok(self.exists()),
                 Answer::Missing | Answer::Created => {}
             }
             if until_stopped(work.stop, lock::take(client)).await?? {
@@ -159,6 +153,15 @@ impl Admin {
         Ok(answer)
     }
 
+    fn exists(&self) -> Answer {
+        info!(
+            event = "admin_exists",
+            username = self.username,
+            "the administrator exists; its password is unchanged"
+        );
+        Answer::Exists
+    }
+
     async fn create_locked<S: Sessions>(
         &self,
         work: &Work<'_, S>,
@@ -167,13 +170,8 @@ impl Admin {
     ) -> Result<Answer, Trouble> {
         let username = self.username.as_str();
         // Who had the lock before may have created it.
-        let answer = until_stopped(work.stop, self.see(work, client)).await??;
-        if answer != Answer::Missing {
-            info!(
-                event = "admin_exists",
-                username, "the administrator exists; its password is unchanged"
-            );
-            return Ok(answer);
+        if until_stopped(work.stop, self.see(work, client)).await?? == Answer::Exists {
+            return Ok(self.exists());
         }
         let Some(password) = &self.password else {
             return Err(Failure::new(Exit::Source, format!(

@@ -3,33 +3,22 @@
 use crate::airflow::config::Config;
 use crate::command::Service;
 use crate::failure::Failure;
-use agent::backoff::backoff;
+use crate::tries::{SHORTEST_TRY, Tries};
 use agent::exit::Exit;
 use agent::redis::{ConnectError, Pidbox, Reason, Target, UrlError, connect};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// One try.
-const TRY: Duration = Duration::from_secs(10);
-/// The shortest try, where the deadline is near.
-const SHORTEST_TRY: Duration = Duration::from_secs(1);
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
-
-/// The broker's URL where the service needs one: a Celery worker and flower, and a scheduler that
-/// sends tasks to Celery.
-pub fn url(service: Service, config: &Config) -> Option<String> {
-    let needed = match service {
+/// Whether a service needs the broker: a Celery worker and flower, and a scheduler that sends tasks to
+/// Celery.
+pub fn is_needed(service: Service, config: &Config) -> bool {
+    match service {
         Service::CeleryWorker | Service::CeleryFlower => true,
         Service::Scheduler => config
             .text("core", "executor")
             .is_some_and(|executor| executor.contains("Celery")),
         _ => false,
-    };
-    if !needed {
-        return None;
     }
-    config.text("celery", "broker_url")
 }
 
 /// Waits until the broker lets in, at least for one try where the deadline has passed. One that is no
@@ -53,25 +42,16 @@ pub async fn wait(url: &str, deadline: Instant) -> Result<(), Failure> {
             return Err(Failure::new(Exit::Source, why));
         }
     };
-    let started = Instant::now();
-    let mut pauses = backoff(FIRST_PAUSE, LONGEST_PAUSE, fastrand::u64(..));
-    let mut told: Option<Reason> = None;
-    let mut tries = 0_u32;
+    let mut tries = Tries::<Reason>::until(deadline);
     loop {
-        tries += 1;
-        let left = deadline.saturating_duration_since(Instant::now());
-        let limit = match tries {
-            1 if left.is_zero() => TRY,
-            _ => left.clamp(SHORTEST_TRY, TRY),
-        };
-        let error = match connect(&target, limit).await {
+        let error = match connect(&target, tries.next_limit()).await {
             Ok(_) => {
-                if told.is_some() {
+                if tries.has_told() {
                     tracing::info!(
                         event = "broker_available",
                         broker = %target,
-                        tries,
-                        seconds = started.elapsed().as_secs_f64(),
+                        tries = tries.count(),
+                        seconds = tries.elapsed().as_secs_f64(),
                         "the broker lets in"
                     );
                 }
@@ -84,23 +64,19 @@ pub async fn wait(url: &str, deadline: Instant) -> Result<(), Failure> {
             let why = format!("broker {target} cannot be used: {error}; {fix}");
             return Err(Failure::new(exit, why));
         }
-        if told.as_ref() != Some(&error.reason) {
+        if tries.is_news(&error.reason) {
             tracing::warn!(
                 event = "broker_unavailable",
                 broker = %target,
                 reason = %error,
-                tries,
+                tries = tries.count(),
                 "waiting for the broker"
             );
-            told = Some(error.reason.clone());
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            let waited = started.elapsed().as_secs();
-            let why = format!("broker {target} did not let in within {waited} s: {error}; {fix}");
+        if let Err(waited) = tries.pause().await {
+            let why = format!("broker {target} did not let in within {waited}: {error}; {fix}");
             return Err(Failure::new(Exit::Unavailable, why));
         }
-        tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE).min(left)).await;
     }
 }
 
@@ -182,10 +158,7 @@ mod tests {
     #[test]
     fn only_what_talks_to_celery_needs_the_broker() {
         let config = |executor| {
-            let variables = Variables::from_pairs([
-                ("AIRFLOW__CORE__EXECUTOR", executor),
-                ("AIRFLOW__CELERY__BROKER_URL", "redis://h"),
-            ]);
+            let variables = Variables::from_pairs([("AIRFLOW__CORE__EXECUTOR", executor)]);
             Config::from_parts(&variables, "")
         };
         for (service, executor, needed) in [
@@ -197,11 +170,7 @@ mod tests {
             (Service::ApiServer, "CeleryExecutor", false),
             (Service::Triggerer, "CeleryExecutor", false),
         ] {
-            assert_eq!(
-                url(service, &config(executor)).is_some(),
-                needed,
-                "{service}"
-            );
+            assert_eq!(is_needed(service, &config(executor)), needed, "{service}");
         }
     }
 }

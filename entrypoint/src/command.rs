@@ -65,6 +65,9 @@ impl fmt::Display for Service {
 /// images and `users` in any Debian. As in Airflow's image they are Airflow's.
 const AIRFLOW_FIRST: [&str; 4] = ["celery", "users", "kerberos", "info"];
 
+/// Where programs are looked for without a PATH, as by execvp of glibc.
+pub const DEFAULT_PATH: &str = "/bin:/usr/bin";
+
 /// What is to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
@@ -106,14 +109,6 @@ impl Command {
             service: if is_airflow { Service::of(rest) } else { None },
         })
     }
-
-    /// The words in one line, for logs. Arguments are left out: they may hold what a user typed.
-    pub fn name(&self) -> String {
-        match self.service {
-            Some(service) => service.to_string(),
-            None => self.program.to_string_lossy().into_owned(),
-        }
-    }
 }
 
 /// Looks for a program as `execvp` does: a name with a slash is a path, any other is looked for on
@@ -128,7 +123,8 @@ pub fn find(
     }
     // An empty part of PATH means the current directory to execvp; to look there for a word such as
     // `scheduler` would be a surprise, and nothing else does.
-    let directories = std::env::split_paths(path?).filter(|part| !part.as_os_str().is_empty());
+    let path = path.unwrap_or(OsStr::new(DEFAULT_PATH));
+    let directories = std::env::split_paths(path).filter(|part| !part.as_os_str().is_empty());
     directories
         .map(|directory| directory.join(program))
         .find(|path| is_program(path))
@@ -237,6 +233,7 @@ mod tests {
         assert!(is_program(Path::new("/bin/sh")));
         let found = find(OsStr::new("x"), Some(OsStr::new(":/b")), |_| true);
         assert_eq!(found, Some(PathBuf::from("/b/x")));
-        assert_eq!(find(OsStr::new("x"), None, |_| true), None);
+        let found = find(OsStr::new("x"), None, |_| true);
+        assert_eq!(found, Some(PathBuf::from("/bin/x")));
     }
 }

@@ -4,11 +4,10 @@
 //! [`phases`] tells the story in order. Decisions are pure functions over values; what acts is
 //! cancelled by the first signal.
 
-// The story's future holds those of all phases, which are deep.
-
 pub mod account;
 pub mod admin;
 pub mod airflow;
+pub mod asked;
 pub mod broker;
 pub mod command;
 pub mod compat;
@@ -16,7 +15,6 @@ pub mod database;
 pub mod ending;
 pub mod failure;
 pub mod files;
-pub mod footprint;
 pub mod health;
 pub mod hold;
 pub mod names;
@@ -33,4 +31,6 @@ pub mod serve;
 pub mod settings;
 pub mod supervise;
 pub mod timeline;
+mod tries;
 pub mod variables;
+mod waiting;

@@ -1,6 +1,8 @@
 //! Processes that the kernel killed for memory, from the cgroup's own count: pool children too, whose
 //! end only their parent sees.
 
+use crate::names;
+use agent::metrics::{Metric, Unit};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -67,6 +69,16 @@ impl Watch {
             );
         }
         fresh
+    }
+
+    /// `OomKills`.
+    #[expect(clippy::cast_precision_loss, reason = "nobody kills 2^53 processes")]
+    pub fn metric(&self) -> Metric {
+        Metric {
+            name: names::OOM_KILLS,
+            unit: Unit::Count,
+            value: self.kills() as f64,
+        }
     }
 
     /// The limit that they ran into, for a person.

@@ -5,9 +5,10 @@ use crate::airflow::config::Config;
 use crate::airflow::version::Version;
 use crate::airflow::{self, Installed};
 use crate::command::{self, Command, Service};
-use crate::database::{self, Reconnect};
+use crate::database::{self, Reconnect, no_refetch};
 use crate::ending::Ending;
 use crate::failure::Failure;
+use crate::oom;
 use crate::preflight::{self, Subject};
 use crate::protection::Protection;
 use crate::resolve::{self, Resolved};
@@ -17,8 +18,9 @@ use crate::settings::{Settings, SimpleAuth, TaskProtection};
 use crate::supervise::{Children, Signals, Stop};
 use crate::timeline::{Phase, Timeline};
 use crate::variables::Variables;
-use crate::{broker, files};
-use agent::metrics::Metrics;
+use crate::waiting::Given;
+use agent::exit::Exit;
+use agent::metrics::{Metric, Metrics};
 use agent::postgres::{Session, Target};
 use agent::status::Status;
 use std::path::PathBuf;
@@ -49,6 +51,8 @@ pub(crate) struct Prepared {
     pub(crate) release: Option<Version>,
     /// The database, where it is PostgreSQL.
     pub(crate) target: Option<Target>,
+    /// What the phases took.
+    pub(crate) metrics: Vec<Metric>,
 }
 
 impl Story<'_> {
@@ -57,15 +61,21 @@ impl Story<'_> {
         if let Some(ending) = self.missing(&variables) {
             return ending;
         }
+        let oom = oom::Watch::begin();
         let mut timeline = Timeline::new(self.status.clone(), self.has_all_phases());
         // Boxed, so that what the phases needed is given back before the service runs.
         let prepared = Box::pin(self.prepare(&mut variables, &mut timeline)).await;
         self.metrics.publish(&timeline.metrics());
-        match prepared {
+        let ending = match prepared {
             Err(failure) => Ending::Phase(timeline.current(), failure),
             Ok(_) if self.settings.init_only => Ending::Done,
-            Ok(prepared) => self.serve(variables, prepared, signals).await,
+            Ok(prepared) => self.serve(variables, prepared, signals, &oom).await,
+        };
+        // The service may have been killed, and the watch over it with it; or a migration was.
+        if oom.look() > 0 {
+            self.metrics.publish(&[oom.metric()]);
         }
+        ending
     }
 
     /// From references to the checks: what comes before the service.
@@ -80,32 +90,35 @@ impl Story<'_> {
 
         let work = resolve_all(self, release, variables, deadline);
         let work = Box::pin(self.unless_stopped(Phase::Resolve, work));
-        let (resolved, mut target) = timeline.phase(Phase::Resolve, work).await?;
-        let mut config = Config::read(variables);
+        let (resolved, target) = timeline.phase(Phase::Resolve, work).await?;
+        let config = Config::read(variables);
         self.check_values(variables, &config, &installed, timeline)
             .await?;
+        let mut given = Given {
+            variables,
+            config,
+            target,
+            release,
+            resolved,
+        };
 
-        let known = target.clone();
-        let work = self.wait(variables, &mut target, release, &resolved, deadline);
+        let work = self.wait(&mut given, deadline);
         let work = Box::pin(self.unless_stopped(Phase::Wait, work));
         let mut session = timeline.phase(Phase::Wait, work).await?;
-        if target != known {
-            config = Config::read(variables);
+
+        if let Some(open) = session.take() {
+            let work = Box::pin(self.migrate(&installed, &mut given, open));
+            let open = timeline.phase(Phase::Migrate, work).await?;
+            let work = self.administer(&installed, &given, open);
+            session = Some(timeline.phase(Phase::Admin, work).await?);
         }
         // What was fetched is in the variables.
-        drop(resolved);
-
-        if let (Some(open), Some(target)) = (session.take(), &target) {
-            let sessions = Reconnect(target.clone());
-            let work = self.work(&installed, &config, variables, &sessions);
-            let open = timeline
-                .phase(Phase::Migrate, self.migrate(&work, open))
-                .await?;
-            let open = timeline
-                .phase(Phase::Admin, administer(&work, variables, open))
-                .await?;
-            session = Some(open);
-        }
+        let Given {
+            variables,
+            config,
+            target,
+            ..
+        } = given;
         if let Some(service) = self.service() {
             let subject = self.subject(service, release, &config, variables);
             let package = package(&installed);
@@ -118,6 +131,7 @@ impl Story<'_> {
             config,
             release,
             target,
+            metrics: timeline.metrics(),
         })
     }
 
@@ -158,12 +172,8 @@ impl Story<'_> {
 
     /// The Airflow that is there, where anything depends on which one it is.
     pub(crate) fn installed(&self, variables: &Variables) -> Result<Installed, String> {
-        let has_parts = || {
-            variables
-                .names()
-                .any(|name| name.starts_with("ENTRYPOINT_DB_"))
-        };
-        if self.has_all_phases() || self.settings.parameters.base.is_some() || has_parts() {
+        let has_base = self.settings.parameters.base.is_some();
+        if self.has_all_phases() || has_base || has_parts(variables) {
             return airflow::installed(variables);
         }
         Err("this command does not depend on it".to_owned())
@@ -206,49 +216,6 @@ impl Story<'_> {
         }
     }
 
-    /// Files, the database, the broker, in this order and under one deadline.
-    async fn wait(
-        &self,
-        variables: &mut Variables,
-        target: &mut Option<Target>,
-        release: Option<Version>,
-        resolved: &Resolved,
-        deadline: Instant,
-    ) -> Result<Option<Session>, Failure> {
-        files::wait(&self.settings.wait.wait_files, deadline.into()).await?;
-        if !self.has_all_phases() {
-            return Ok(None);
-        }
-        let session = match target {
-            Some(target) => {
-                let refetch = async || {
-                    let release = release.as_ref();
-                    let settings = self.settings;
-                    let is_new =
-                        resolve::refetch(settings, release, resolved, variables, deadline).await?;
-                    match is_new {
-                        true => database::urls(variables, release),
-                        false => Ok(None),
-                    }
-                };
-                Some(database::wait(target, deadline.into(), refetch).await?)
-            }
-            None => {
-                warn!(
-                    event = "no_database",
-                    "no URL of PostgreSQL's is known here: the database is not waited for, and its schema not looked at"
-                );
-                None
-            }
-        };
-        if let Some(service) = self.service()
-            && let Some(url) = broker::url(service, &Config::read(variables))
-        {
-            broker::wait(&url, deadline.into()).await?;
-        }
-        Ok(session)
-    }
-
     pub(crate) fn work<'a>(
         &'a self,
         installed: &'a Result<Installed, String>,
@@ -271,8 +238,62 @@ impl Story<'_> {
         }
     }
 
-    /// The schema, under ECS's protection where that was asked for and there is something to do.
+    /// The schema. Where the database refuses a session that is needed anew, the password may have been
+    /// rotated since the wait: it is looked up once more.
     async fn migrate(
+        &self,
+        installed: &Result<Installed, String>,
+        given: &mut Given<'_>,
+        mut session: Session,
+    ) -> Result<Session, Failure> {
+        let mut is_renewed = false;
+        loop {
+            let sessions = self.sessions(given)?;
+            let work = self.work(installed, &given.config, given.variables, &sessions);
+            let failure = match self.migrate_protected(&work, session).await {
+                Ok(session) => return Ok(session),
+                Err(failure) => failure,
+            };
+            if is_renewed || failure.exit != Exit::Permission {
+                return Err(failure);
+            }
+            is_renewed = true;
+            let deadline = Instant::now() + self.settings.wait.wait_timeout;
+            let work = self.renew(given, deadline);
+            let Some(mut target) = self.unless_stopped(Phase::Migrate, work).await? else {
+                return Err(failure);
+            };
+            info!(event = "database_password_changed", database = %target, "the database refused the password, which has meanwhile changed");
+            let work = database::wait(&mut target, deadline.into(), no_refetch);
+            session = self.unless_stopped(Phase::Migrate, work).await?;
+        }
+    }
+
+    async fn administer(
+        &self,
+        installed: &Result<Installed, String>,
+        given: &Given<'_>,
+        session: Session,
+    ) -> Result<Session, Failure> {
+        let Some(admin) = Admin::of(given.variables)? else {
+            return Ok(session);
+        };
+        let sessions = self.sessions(given)?;
+        let work = self.work(installed, &given.config, given.variables, &sessions);
+        let (session, _) = admin.create(&work, session).await?;
+        Ok(session)
+    }
+
+    /// Further sessions with the database, which is known where there is one already.
+    fn sessions(&self, given: &Given<'_>) -> Result<Reconnect, Failure> {
+        let target = given.target.clone();
+        target
+            .map(Reconnect)
+            .ok_or_else(|| Failure::new(Exit::Internal, "a session without a database"))
+    }
+
+    /// Under ECS's protection where that was asked for and there is something to do.
+    async fn migrate_protected(
         &self,
         work: &Work<'_, Reconnect>,
         session: Session,
@@ -332,35 +353,29 @@ pub(crate) async fn resolve_all(
     match database::urls(variables, release.as_ref()) {
         Ok(target) => Ok((resolved, target)),
         Err(failure) if story.has_all_phases() => Err(failure),
-        Err(failure) => {
+        Err(Failure { why, .. }) if has_parts(variables) => {
             warn!(
                 event = "no_database",
-                reason = failure.why,
-                "the database's URL stays as it is"
+                reason = why,
+                "the database's URL cannot be built and stays as it is"
             );
             Ok((resolved, None))
         }
+        // Nobody asked for anything about it.
+        Err(_) => Ok((resolved, None)),
     }
+}
+
+/// Whether the database's URLs are to be built.
+fn has_parts(variables: &Variables) -> bool {
+    let mut names = variables.names();
+    names.any(|name| name.starts_with("ENTRYPOINT_DB_"))
 }
 
 /// Whether the phase that follows will migrate. If that cannot be seen, the phase itself says why.
 async fn is_to_change(work: &Work<'_, Reconnect>, session: &Session) -> bool {
     let look = work.look(&session.client).await;
     look.is_ok_and(|look| matches!(look.step, Step::Migrate { .. } | Step::Ask))
-}
-
-async fn administer(
-    work: &Work<'_, Reconnect>,
-    variables: &Variables,
-    session: Session,
-) -> Result<Session, Failure> {
-    match Admin::of(variables)? {
-        Some(admin) => {
-            let (session, _) = admin.create(work, session).await?;
-            Ok(session)
-        }
-        None => Ok(session),
-    }
 }
 
 /// Where Airflow's own package lies.

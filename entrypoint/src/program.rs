@@ -77,6 +77,7 @@ fn understand(
     args: impl IntoIterator<Item = OsString>,
     mut variables: Variables,
 ) -> Result<Asked, Refusal> {
+    legible(&variables).map_err(Refusal::Usage)?;
     let mut warnings = compat::translate(&mut variables).map_err(Refusal::Usage)?;
     let environment = variables.environment();
     let parsed = agent::settings::parse::<Settings>(settings::PREFIX, args, &environment)?;
@@ -93,18 +94,31 @@ fn understand(
     })
 }
 
+/// Names the settings that are not UTF-8; other variables may be what they want.
+fn legible(variables: &Variables) -> Result<(), String> {
+    let settings = variables.pairs().filter_map(|(name, value)| {
+        let name = name.to_str()?;
+        let is_ours = name.starts_with(settings::PREFIX);
+        (is_ours && value.to_str().is_none()).then_some(name)
+    });
+    let odd: Vec<&str> = settings.collect();
+    match odd.is_empty() {
+        true => Ok(()),
+        false => Err(format!("{} is not UTF-8: set it to text", odd.join(", "))),
+    }
+}
+
 /// What clap cannot say of options that do not go together.
 fn check(settings: &Settings, command: Option<&Command>) -> Result<(), String> {
     if command.is_none() && !settings.init_only && !settings.dry_run {
         return Err("there is no command to run, such as scheduler or bash: see --help".to_owned());
     }
+    if settings.words.first().is_some_and(|word| word.is_empty()) {
+        return Err("the command is an empty word: name one, such as scheduler or bash".to_owned());
+    }
     match settings.metrics.metrics {
         Sink::Emf if settings.dry_run => Err(
             "--metrics emf writes to stdout, where --dry-run answers: choose cloudwatch or none"
-                .to_owned(),
-        ),
-        Sink::Prometheus => Err(
-            "--metrics prometheus comes with queue-metrics: choose emf, cloudwatch or none"
                 .to_owned(),
         ),
         _ => Ok(()),
@@ -149,7 +163,7 @@ fn begin(
                 let why = format!("{signal} came before the metrics were ready");
                 Err(Failure::stopped(signal.number(), why))
             }
-            metrics = metrics(&settings, environment) => {
+            metrics = metrics(&settings, environment, &status) => {
                 metrics.map_err(|why| Failure::new(Exit::Usage, why))
             }
         };
@@ -214,7 +228,11 @@ fn status(settings: &Settings, command: Option<&Command>) -> Result<Status, Stri
     Status::start("entrypoint", env!("CARGO_PKG_VERSION"), path)
 }
 
-async fn metrics(settings: &Settings, environment: &Environment) -> Result<Metrics, String> {
+async fn metrics(
+    settings: &Settings,
+    environment: &Environment,
+    status: &Status,
+) -> Result<Metrics, String> {
     if settings.dry_run {
         return Ok(Metrics::none());
     }
@@ -223,7 +241,7 @@ async fn metrics(settings: &Settings, environment: &Environment) -> Result<Metri
             let sdk = agent::aws::config(environment).await?;
             Metrics::start(&settings.metrics, Some(&sdk))
         }
-        _ => Metrics::start(&settings.metrics, None),
+        _ => Metrics::start_beside(&settings.metrics, None, Some(status)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::admin::{Admin, Answer};
 use crate::airflow::Installed;
-use crate::airflow::config::Config;
+use crate::airflow::config::{Config, Setting};
 use crate::broker;
 use crate::command::{self, Service};
 use crate::database::{self, Reconnect, no_refetch};
@@ -13,6 +13,7 @@ use crate::report::Report;
 use crate::schema::decide::{Step, describe};
 use crate::timeline::Phase;
 use crate::variables::Variables;
+use crate::waiting::no_database;
 use agent::exit::Exit;
 use agent::postgres::{Session, Target};
 use std::time::Instant;
@@ -53,7 +54,9 @@ impl Story<'_> {
         report.checked(Phase::Wait, files);
         if self.has_all_phases() {
             let config = Config::read(variables);
-            let session = self.look_at_database(target.as_ref(), report).await;
+            let session = self
+                .look_at_database(&config, target.as_ref(), report)
+                .await;
             if let (Some(session), Some(target)) = (&session, target) {
                 let seen = Seen {
                     installed: &installed,
@@ -78,11 +81,12 @@ impl Story<'_> {
 
     async fn look_at_database(
         &self,
+        config: &Config,
         target: Option<&Target>,
         report: &mut Report,
     ) -> Option<Session> {
         let Some(target) = target else {
-            report.step("wait", "no URL of PostgreSQL's is known here");
+            report.step("wait", no_database(config));
             return None;
         };
         let session = database::wait(&mut target.clone(), Instant::now().into(), no_refetch).await;
@@ -92,11 +96,18 @@ impl Story<'_> {
     }
 
     async fn look_at_broker(&self, service: Service, config: &Config, report: &mut Report) {
-        if let Some(url) = broker::url(service, config) {
-            let answer = broker::wait(&url, Instant::now().into()).await;
-            if report.checked(Phase::Wait, answer).is_some() {
-                report.step("wait", "the broker lets in");
+        if !broker::is_needed(service, config) {
+            return;
+        }
+        match config.setting("celery", "broker_url") {
+            Setting::Value(url) => {
+                let answer = broker::wait(&url, Instant::now().into()).await;
+                if report.checked(Phase::Wait, answer).is_some() {
+                    report.step("wait", "the broker lets in");
+                }
             }
+            Setting::Elsewhere => report.step("wait", "Airflow would be asked for the broker"),
+            Setting::Unset => {}
         }
     }
 

@@ -3,13 +3,13 @@
 use crate::command::Service;
 use crate::ending::Ending;
 use crate::failure::Failure;
-use crate::footprint;
 use crate::health::witness::Outside;
 use crate::health::{self, plan, row};
 use crate::oom;
 use crate::phases::{Prepared, Story};
 use crate::supervise::{self, Launch, Scope, Signals, SpawnError, StopPlan};
 use crate::variables::Variables;
+use agent::metrics::Sink;
 use std::time::Duration;
 
 /// How long the phases' metrics may hold up the service's own: a newer publication replaces one that
@@ -23,6 +23,7 @@ impl Story<'_> {
         variables: Variables,
         prepared: Prepared,
         mut signals: Signals,
+        oom: &oom::Watch,
     ) -> Ending {
         let Some(command) = self.command else {
             return Ending::Done;
@@ -39,13 +40,12 @@ impl Story<'_> {
         launch.foreground = true;
         // What was fetched is the service's now.
         drop(variables);
-        let oom = oom::Watch::begin();
         let mut child = match self.children.spawn(launch) {
             Ok(child) => child,
             Err(SpawnError::NotFound(_)) => return self.not_found(command),
             Err(error) => return Ending::NotStarted(error.code(), error.to_string()),
         };
-        footprint::release_code();
+        agent::footprint::release_code();
         let plan = StopPlan {
             scope: scope(self.settings.run.signal_scope, command.service),
             rewrites: self.settings.run.signal_rewrite.clone(),
@@ -58,6 +58,7 @@ impl Story<'_> {
                     config,
                     release,
                     target,
+                    metrics,
                 } = prepared;
                 let host = row::host_names().swap_remove(0);
                 let watched = plan::watched(service, &command.args, &config, release, &host);
@@ -69,8 +70,12 @@ impl Story<'_> {
                     witness,
                     status: self.status,
                     metrics: self.metrics,
+                    beside: match self.settings.metrics.metrics {
+                        Sink::Prometheus => metrics,
+                        _ => Vec::new(),
+                    },
                     stop: self.stop,
-                    oom: &oom,
+                    oom,
                     pace: health::Pace::default(),
                 };
                 // It takes this moment for the service's start.
@@ -93,7 +98,6 @@ impl Story<'_> {
                 served.await
             }
         };
-        oom.look();
         Ending::Service(outcome)
     }
 }

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use agent::http::request;
 use agent::metrics::Metrics;
 use agent::status::{State, Status};
-use entrypoint::health::http::request;
 use entrypoint::health::plan::{Node, Port, Watched};
 use entrypoint::health::row::{Own, Row};
 use entrypoint::health::witness::Witness;
@@ -169,6 +169,7 @@ impl Around {
             metrics: &self.metrics,
             stop: &self.stop,
             oom: &self.oom,
+            beside: Vec::new(),
             pace: Pace {
                 starting: Duration::from_millis(20),
                 settled: Duration::from_millis(20),

@@ -184,6 +184,7 @@ async fn the_status_follows_the_row_and_keeps_its_last_state_while_the_database_
         metrics: &metrics,
         stop: &stop,
         oom: &oom,
+        beside: Vec::new(),
         pace: Pace {
             starting: Duration::from_millis(20),
             settled: Duration::from_millis(20),

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, and its helpers too")]
 
 use serde_json::Value;
+use std::ffi::OsStr;
+use std::fs::Permissions;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -153,6 +156,42 @@ fn a_program_that_is_not_found_is_127_and_one_that_is_none_126() {
 }
 
 #[test]
+fn what_cannot_be_executed_is_told_why() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text, mode, told) in [
+        ("carriage", "#!/bin/sh\r\n", 0o755, "CR LF"),
+        ("interpreter", "#!/no/such/python\n", 0o755, "interpreter"),
+        ("architecture", "\u{7f}ELF", 0o755, "architecture"),
+        (
+            "permission",
+            "#!/bin/sh\n",
+            0o644,
+            "executable for this user",
+        ),
+    ] {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let finished = entrypoint().arg(&path).run(DEADLINE);
+        assert_eq!(finished.code, 126, "{name}: {}", finished.stderr);
+        assert!(
+            finished.stderr.contains(told),
+            "{name}: {}",
+            finished.stderr
+        );
+    }
+}
+
+#[test]
+fn without_a_path_programs_are_looked_for_where_execvp_does() {
+    let finished = entrypoint()
+        .without_env("PATH")
+        .args(["sh", "-c", "exit 3"])
+        .run(DEADLINE);
+    assert_eq!(finished.code, 3, "{}", finished.stderr);
+}
+
+#[test]
 fn a_word_that_is_no_program_is_airflows() {
     let directory = tempfile::tempdir().unwrap();
     stand_in(directory.path());
@@ -188,7 +227,7 @@ fn settings_that_cannot_be_used_end_with_64_before_anything_is_done() {
             "x",
             "CONNECTION_CHECK_MAX_COUNT cannot be 'x'",
         ),
-        ("ENTRYPOINT_METRICS", "prometheus", "--metrics prometheus"),
+        ("ENTRYPOINT_METRICS", "statsd", "prometheus"),
         (
             "TRIMTAB_LOG_FORMAT",
             "xml",
@@ -207,6 +246,28 @@ fn settings_that_cannot_be_used_end_with_64_before_anything_is_done() {
         assert!(finished.stderr.contains(named), "{}", finished.stderr);
         assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
     }
+    let finished = entrypoint().args(["", "x"]).run(DEADLINE);
+    assert_eq!(finished.code, 64);
+    assert!(
+        finished.stderr.contains("empty word"),
+        "{}",
+        finished.stderr
+    );
+    let odd = OsStr::from_bytes(b"marked\xff");
+    let finished = entrypoint()
+        .env("X", odd)
+        .env("ENTRYPOINT_DB_PASSWORD", odd)
+        .arg("true")
+        .run(DEADLINE);
+    assert_eq!(finished.code, 64);
+    assert!(
+        finished
+            .stderr
+            .contains("ENTRYPOINT_DB_PASSWORD is not UTF-8")
+            && !finished.stderr.contains("marked"),
+        "{}",
+        finished.stderr
+    );
     let finished = entrypoint().run(DEADLINE);
     assert_eq!(finished.code, 64);
     assert!(

@@ -175,6 +175,29 @@ fn task_protection_lasts_as_long_as_a_migration_and_is_not_asked_for_without_one
     let finished = scheduler().arg("scheduler").run(DEADLINE);
     assert_eq!(finished.code, 0, "{}", finished.stderr);
     assert_eq!(ecs.requests().len(), 2);
+
+    // A worker's protection is another program's, which this one would take away from it.
+    let scene = Scene::new();
+    let finished = scene
+        .entrypoint()
+        .env("ECS_AGENT_URI", ecs.uri())
+        .env("ENTRYPOINT_TASK_PROTECTION", "migrate")
+        .env("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
+        .env("AIRFLOW__CELERY__BROKER_URL", "amqp://not-waited-for/")
+        .args(["celery", "worker"])
+        .run(DEADLINE);
+    assert_eq!(finished.code, 0, "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains("\"protection_ignored\""),
+        "{}",
+        finished.stderr
+    );
+    assert!(
+        finished.stderr.contains("\"migration_done\""),
+        "{}",
+        finished.stderr
+    );
+    assert_eq!(ecs.requests().len(), 2);
 }
 
 #[test]

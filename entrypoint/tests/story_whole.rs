@@ -12,6 +12,7 @@ use testkit::moto::Moto;
 use testkit::postgres::{Database, Postgres};
 use testkit::process::Signal;
 use testkit::proxy::Proxy;
+use testkit::server::free_port;
 
 #[test]
 fn an_empty_task_becomes_a_running_service_and_the_next_one_costs_no_python() {
@@ -243,6 +244,35 @@ fn metrics_come_as_whole_lines_between_the_services_own() {
         named.iter().map(String::as_str).collect::<Vec<_>>(),
         expected
     );
+}
+
+#[test]
+fn prometheus_finds_the_service_and_what_the_phases_took() {
+    let scene = Scene::new();
+    scene.airflow.shut("scheduler", "");
+    let port = free_port();
+    let mut running = scene
+        .entrypoint()
+        .env("ENTRYPOINT_METRICS", "prometheus")
+        .env("ENTRYPOINT_LISTEN", format!("127.0.0.1:{port}"))
+        .arg("scheduler")
+        .spawn();
+    let ask = |path: &str| testkit::http::get(&format!("http://127.0.0.1:{port}/{path}"));
+    let names = [
+        "trimtab_service_healthy{",
+        "trimtab_migrate_seconds{",
+        "trimtab_oom_kills{",
+    ];
+    testkit::until(DEADLINE, "the metrics to be served", || {
+        ask("metrics").is_ok_and(|answer| {
+            let text = String::from_utf8_lossy(&answer.body).into_owned();
+            names.iter().all(|name| text.contains(name))
+        })
+    });
+    // There is no row of this scheduler's in the table job.
+    assert_eq!(ask("healthz").unwrap().status, 503);
+    running.signal(Signal::TERM);
+    assert_eq!(running.exit_code(DEADLINE), 143, "{}", running.stderr());
 }
 
 #[test]

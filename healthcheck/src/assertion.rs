@@ -19,7 +19,7 @@ mod twice;
 use self::twice::{Seen, Sighting};
 use crate::json::{Container, Scalar, Visitor};
 use crate::percent;
-use crate::text::{Line, Snippet, Unhealthy};
+use crate::text::{Line, Snippet, Unhealthy, pieces};
 
 pub use self::spelling::Spelling;
 
@@ -100,7 +100,7 @@ impl<'a> Assertions<'a> {
         for ((path, wanted), place) in spelling.pairs().zip(&mut assertions.list) {
             place.path = path;
             place.wanted = wanted;
-            for key in path.split(|&byte| byte == b'.') {
+            for key in pieces(path, b'.') {
                 place.length += 1;
                 place.has_any |= key == spelling::ANY;
             }

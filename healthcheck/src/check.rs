@@ -84,10 +84,11 @@ impl<'a> Check<'a> {
         } else if let Some(rest) = text.strip_prefix(b"status:") {
             self.kind = Kind::Status;
             self.path = self.take_assertions(rest)?;
-            self.has_good_path()
+            self.path_is_good()
         } else if let Some(rest) = text.strip_prefix(b"file:") {
             self.kind = Kind::File;
-            self.parse_file(rest)
+            self.parse_file(rest)?;
+            self.path_is_good()
         } else if let Some(rest) = text.strip_prefix(b"airflow:") {
             profile::parse(rest, environment, self)
         } else if text.starts_with(b"https://") {
@@ -145,10 +146,11 @@ impl<'a> Check<'a> {
             // A misspelled option must not become a part of the path, which would be missing for ever.
             return Err("after ? comes max-age=DURATION");
         }
-        self.has_good_path()
+        Ok(())
     }
 
-    fn has_good_path(&self) -> Result<(), &'static str> {
+    #[inline(never)]
+    fn path_is_good(&self) -> Result<(), &'static str> {
         match self.path {
             [] => Err("the path is empty"),
             [b'/', b'/', ..] => Err("the path begins with one /, without a host"),

@@ -4,8 +4,8 @@ use crate::duration::{MILLISECOND, Nanoseconds};
 use crate::system::{self, Clock};
 
 /// How long after the deadline the kernel ends a process that could not do so itself, because a file
-/// system hangs. A process that waits for a socket has told its reason by then.
-const GRACE: Nanoseconds = 20 * MILLISECOND;
+/// system hangs. A process that waits for a socket has told its reason by then, on a busy machine too.
+const GRACE: Nanoseconds = 30 * MILLISECOND;
 
 /// When the answer has to be there.
 #[derive(Clone, Copy, Debug)]

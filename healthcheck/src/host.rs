@@ -5,7 +5,7 @@ mod address;
 use core::net::{IpAddr, Ipv4Addr};
 
 use self::address::{ipv4, ipv6};
-use crate::text::eq_ignore_case;
+use crate::text::{eq_ignore_case, pieces};
 
 /// Where names are looked up; there is no other resolver.
 pub const HOSTS: &[u8] = b"/etc/hosts";
@@ -127,7 +127,7 @@ impl<'a> HostsFile<'a> {
     fn end_line(&mut self) {
         let line = self.line.get(..self.length).unwrap_or_default();
         self.length = 0;
-        let content = line.split(|&byte| byte == b'#').next().unwrap_or_default();
+        let content = pieces(line, b'#').next().unwrap_or_default();
         let mut words = content
             .split(u8::is_ascii_whitespace)
             .filter(|word| !word.is_empty());

@@ -3,5 +3,5 @@
 mod request;
 mod response;
 
-pub use request::{LONGEST_TARGET, Request};
+pub use request::{LARGEST, LONGEST_TARGET, request};
 pub use response::{Event, Problem, Response};

@@ -8,26 +8,21 @@ const TIMEOUT: Nanoseconds = 4 * SECOND;
 /// More than ECS grants, which is 60 s; a mistyped unit is likelier.
 const LONGEST_TIMEOUT: Nanoseconds = 3_600 * SECOND;
 
-/// What `--help` prints.
+/// What `--help` prints; docs/healthcheck.md has the rest.
 pub const HELP: &str = "\
 healthcheck [--timeout 4s] [--verbose] CHECK...
 
-Exits 0 when every check holds, else 1 with one line of reason on stderr.
+Exits 0 when every check holds, else 1 with the reason on stderr.
 
-  http://HOST[:PORT]/PATH[#json.path=value[&json.path=value]...]
-                             answers 200 to 299, and each JSON value is as given;
-                             * stands for every key of an object
-  tcp://HOST:PORT            accepts a connection
-  status:FILE[#...]          an agent's status file: healthy and not out of date
-  file:PATH[?max-age=60s]    exists, and is fresh
-  airflow:SERVICE            api-server, webserver, scheduler, dag-processor,
-                             triggerer or worker, as its own container can tell
+  http://HOST[:PORT]/PATH[#json.path=value&...]  answers 200 to 299 and says so
+  tcp://HOST:PORT          accepts a connection
+  status:FILE[#...]        an agent's status: healthy and not out of date
+  file:PATH[?max-age=60s]  exists, and is fresh
+  airflow:SERVICE          this container's api-server, webserver, scheduler,
+                           dag-processor, triggerer or worker
 
-HOST is an address (IPv6 in []), localhost, or a name in /etc/hosts.
-
-  --timeout DURATION   for all checks together [default: 4s]
-  --verbose            time each check
-  --help, --version    alone
+HOST is an address, localhost, or a name in /etc/hosts; * in json.path any key.
+--timeout is for all checks together. --help and --version stand alone.
 ";
 
 /// What `--version` prints.
@@ -82,8 +77,9 @@ impl Command {
             verbose: false,
         };
         let mut checks = 0_usize;
-        let count = arguments.clone().count();
         let mut arguments = arguments;
+        let mut others = arguments.clone();
+        let is_alone = others.next().is_some() && others.next().is_none();
         while let Some(argument) = arguments.next() {
             match Argument::of(argument) {
                 Argument::Check(_) => checks += 1,
@@ -96,7 +92,7 @@ impl Command {
                         .ok_or("--timeout takes a duration, as 4s or 500ms, up to 1h")?;
                 }
                 // Beside a check it would look healthy without having looked.
-                Argument::Alone(command) if count == 1 => return Ok(command),
+                Argument::Alone(command) if is_alone => return Ok(command),
                 Argument::Alone(_) => return Err("--help and --version stand alone"),
                 Argument::Unknown => {
                     return Err("options are --timeout, --verbose, --help and --version");
@@ -124,23 +120,23 @@ pub fn checks<'a>(mut arguments: impl Iterator<Item = &'a [u8]>) -> impl Iterato
 }
 
 impl<'a> Argument<'a> {
+    #[inline(never)]
     fn of(text: &'a [u8]) -> Self {
-        const WHOLE: [(&[u8], Argument<'_>); 6] = [
-            (b"--verbose", Argument::Verbose),
-            (b"--timeout", Argument::Timeout(None)),
-            (b"--help", Argument::Alone(Command::Help)),
-            (b"-h", Argument::Alone(Command::Help)),
-            (b"--version", Argument::Alone(Command::Version)),
-            (b"-V", Argument::Alone(Command::Version)),
-        ];
-        if let Some((_, argument)) = WHOLE.iter().find(|(spelling, _)| *spelling == text) {
-            *argument
+        let is = |spelling: &str| text == spelling.as_bytes();
+        if !text.starts_with(b"-") {
+            Argument::Check(text)
+        } else if is("--verbose") {
+            Argument::Verbose
+        } else if is("--timeout") {
+            Argument::Timeout(None)
         } else if let Some(value) = text.strip_prefix(b"--timeout=") {
             Argument::Timeout(Some(value))
-        } else if text.starts_with(b"-") {
-            Argument::Unknown
+        } else if is("--help") || is("-h") {
+            Argument::Alone(Command::Help)
+        } else if is("--version") || is("-V") {
+            Argument::Alone(Command::Version)
         } else {
-            Argument::Check(text)
+            Argument::Unknown
         }
     }
 }

@@ -8,8 +8,8 @@ use crate::profile::Environment;
 use crate::system::{self, Clock};
 use crate::text::{Line, Unhealthy};
 
-const STDOUT: i32 = 1;
-const STDERR: i32 = 2;
+const STDOUT: usize = 1;
+const STDERR: usize = 2;
 
 /// Runs the program, whose name is not among the arguments; the exit code, 0 or 1.
 pub fn run<'a>(
@@ -36,39 +36,30 @@ fn check_all<'a>(
     environment: impl Environment<'a> + Copy,
 ) -> Result<(), Unhealthy> {
     let deadline = Deadline::start(options.timeout);
-    let mut check = Check::NONE;
     // All are read before the first is carried out: what is mistyped must not hide behind what fails.
-    for text in checks(arguments.clone()) {
-        read(&mut check, text, environment)?;
-    }
-    for text in checks(arguments) {
-        read(&mut check, text, environment)?;
-        let mut why = begin(text);
-        let began = options.verbose.then(|| system::now(Clock::Monotonic));
-        let probed = probe(&check, &deadline, &mut why);
-        if let Some(began) = began {
-            let microseconds = (system::now(Clock::Monotonic) - began) / 1_000;
-            time(text, probed, microseconds as u64);
+    for carry_out in [false, true] {
+        for text in checks(arguments.clone()) {
+            let mut why = begin(text);
+            let mut check = Check::NONE;
+            let mut done = check.parse(text, environment).map_err(|problem| {
+                why.say(problem);
+                Unhealthy
+            });
+            if carry_out {
+                let began = system::now(Clock::Monotonic);
+                done = probe(&check, &deadline, &mut why);
+                if options.verbose {
+                    let microseconds = (system::now(Clock::Monotonic) - began) / 1_000;
+                    time(text, done, microseconds as u64);
+                }
+            }
+            if done.is_err() {
+                tell(&mut why);
+            }
+            done?;
         }
-        if probed.is_err() {
-            tell(&mut why);
-        }
-        probed?;
     }
     Ok(())
-}
-
-fn read<'a>(
-    check: &mut Check<'a>,
-    text: &'a [u8],
-    environment: impl Environment<'a>,
-) -> Result<(), Unhealthy> {
-    *check = Check::NONE;
-    check.parse(text, environment).map_err(|problem| {
-        let mut line = begin(text);
-        tell(line.say(problem));
-        Unhealthy
-    })
 }
 
 fn time(text: &[u8], probed: Result<(), Unhealthy>, microseconds: u64) {

@@ -20,7 +20,7 @@ use healthcheck::{program, system};
 /// `stack` is what the kernel passed.
 unsafe extern "C" fn begin(stack: *const usize) -> ! {
     // SAFETY: the kernel's contract above; all of it lives as long as the process and is never written.
-    let (arguments, variables) = unsafe {
+    let (mut arguments, variables) = unsafe {
         let count = *stack;
         let arguments = Strings {
             next: stack.add(1).cast(),
@@ -37,7 +37,9 @@ unsafe extern "C" fn begin(stack: *const usize) -> ! {
             variables.filter_map(|variable| variable.strip_prefix(name)?.strip_prefix(b"="));
         values.next()
     };
-    system::exit(program::run(arguments.skip(1), variable))
+    // The first is the program's own name.
+    arguments.next();
+    system::exit(program::run(arguments, variable))
 }
 
 /// Strings behind pointers of which the last is null.

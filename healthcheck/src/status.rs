@@ -10,7 +10,7 @@
 
 use crate::assertion::{Assertions, Spelling};
 use crate::json::{Container, Scalar, Scanner, Visitor};
-use crate::text::{Line, Snippet, Unhealthy, decimal};
+use crate::text::{Line, Snippet, Unhealthy, decimal, pieces};
 use crate::timestamp::seconds;
 
 /// How far two clocks may be apart, in seconds.
@@ -136,7 +136,7 @@ impl Contents<'_> {
     }
 
     fn is_of_its_agent(&self, path: &[u8], why: &mut Line) -> Result<(), Unhealthy> {
-        let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        let name = pieces(path, b'/').last().unwrap_or_default();
         let Some(expected) = name
             .strip_suffix(b".json")
             .filter(|stem| AGENTS.contains(stem))

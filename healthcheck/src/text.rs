@@ -194,9 +194,41 @@ pub fn has(text: &[u8], wanted: u8) -> bool {
 }
 
 /// What stands before and after the first such byte.
+#[inline(never)]
 pub fn split_once(text: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
     let place = text.iter().position(|&byte| byte == at)?;
     Some((text.get(..place)?, text.get(place + 1..)?))
+}
+
+/// What stands between such bytes: one piece at least. One type for all separators, where the standard
+/// library's is compiled anew for each.
+pub fn pieces(text: &[u8], at: u8) -> Pieces<'_> {
+    Pieces {
+        rest: Some(text),
+        at,
+    }
+}
+
+/// See [`pieces`].
+#[derive(Clone, Debug)]
+pub struct Pieces<'a> {
+    rest: Option<&'a [u8]>,
+    at: u8,
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = &'a [u8];
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let text = self.rest?;
+        let (piece, rest) = match split_once(text, self.at) {
+            Some((piece, rest)) => (piece, Some(rest)),
+            None => (text, None),
+        };
+        self.rest = rest;
+        Some(piece)
+    }
 }
 
 #[cfg(test)]

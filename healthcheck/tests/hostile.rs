@@ -1,5 +1,4 @@
-//! Servers that mean no good, and file systems that hang: the answer comes in time, it is no, and
-//! memory does not grow.
+//! Servers that mean no good: the answer comes in time, it is no, and memory does not grow.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, outside #[test]")]
 
 mod support;
@@ -7,17 +6,15 @@ mod support;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use support::{DEADLINE, Server, fails, holds, program, read_request, run, with_length};
-use testkit::fuse::{Call, Fuse};
 use testkit::process::Program;
 
 const OK: &str = "HTTP/1.1 200 OK\r\n";
 const TIMEOUT: Duration = Duration::from_millis(600);
-/// What the issue allows beyond the deadline.
+/// What is allowed beyond the deadline.
 const SLACK: Duration = Duration::from_millis(50);
 
 /// Begins an answer, and goes on with it for ever: so many bytes at once, with a pause.
@@ -35,22 +32,35 @@ fn endless(begin: &str, again: &'static [u8], pause: Duration) -> Server {
     })
 }
 
-/// Runs it against the deadline; the best of five, because the machine may be busy elsewhere.
 #[track_caller]
 fn ends_in_time(check: &str, reason: &str) {
-    let arguments = ["--timeout", "600ms", check];
+    all_end_in_time(&[check], reason);
+}
+
+/// Runs them against the deadline, and looks at the best of five: on a machine that is busy elsewhere
+/// one may come late, or so late that the alarm ends it (142) before it tells its reason.
+#[track_caller]
+fn all_end_in_time(checks: &[&str], reason: &str) {
+    let arguments = [&["--timeout", "600ms"], checks].concat();
     let mut best = Duration::MAX;
     for _ in 0..5 {
         let began = Instant::now();
-        fails(&arguments, reason);
+        let done = run(&arguments);
         let took = began.elapsed();
-        assert!(took >= TIMEOUT, "{check}: too early: {took:?}");
+        assert!(took >= TIMEOUT, "{checks:?}: too early: {took:?}");
+        if done.code == 142 {
+            continue;
+        }
+        assert!(
+            done.code == 1 && done.stderr.trim_end().ends_with(reason),
+            "{checks:?}: {done:?}"
+        );
         best = best.min(took);
         if best <= TIMEOUT + SLACK {
             return;
         }
     }
-    panic!("{check}: {best:?} at best");
+    panic!("{checks:?}: {best:?} at best");
 }
 
 #[test]
@@ -112,6 +122,25 @@ fn a_server_that_never_accepts_is_left_in_time() {
         &format!("tcp://{address}"),
         ": does not accept a connection within 0.600 s",
     );
+}
+
+#[test]
+fn all_checks_share_one_deadline() {
+    let answers_late = Server::start(|mut stream| {
+        read_request(&mut stream);
+        // Most of the time is gone; nothing is synchronised by it.
+        thread::sleep(TIMEOUT * 2 / 3);
+        let _ = stream.write_all(OK.as_bytes());
+        let _ = stream.write_all(b"\r\n");
+    });
+    let silent = Server::start(|mut stream| {
+        read_request(&mut stream);
+        let _ = stream.read(&mut [0]);
+    });
+    let checks = [answers_late.url("/"), silent.url("/")];
+    let reason = ": it accepted the connection and did not answer within 0.600 s";
+    all_end_in_time(&[&checks[0], &checks[1]], reason);
+    all_end_in_time(&[&checks[0], &checks[0]], reason);
 }
 
 #[test]
@@ -329,83 +358,6 @@ fn peak(url: &str) -> u64 {
         .find_map(|line| line.strip_prefix("VmHWM:"))
         .unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
-#[test]
-fn a_hanging_file_system_is_left_in_time_by_the_alarm() {
-    for (name, check) in [("status.json", "status:"), ("beat", "file:")] {
-        let directory = tempfile::tempdir().unwrap();
-        let mounted = Fuse::mount(directory.path());
-        fs::write(directory.path().join(name), "{}").unwrap();
-        mounted.stall(Call::Any);
-        let check = format!("{check}{}", directory.path().join(name).display());
-        let mut best = Duration::MAX;
-        for _ in 0..3 {
-            let began = Instant::now();
-            let done = run(&["--timeout", "600ms", &check]);
-            best = best.min(began.elapsed());
-            // 128 and SIGALRM: no healthy answer, and the only one that such a process can give.
-            assert_eq!(done.code, 142, "{check}: {}", done.stderr);
-        }
-        assert!(best <= TIMEOUT + SLACK, "{check}: {best:?}");
-    }
-}
-
-#[test]
-fn an_alarm_that_the_parent_blocked_and_ignored_ends_it_all_the_same() {
-    let directory = tempfile::tempdir().unwrap();
-    let mounted = Fuse::mount(directory.path());
-    fs::write(directory.path().join("beat"), "").unwrap();
-    mounted.stall(Call::Any);
-    // dash's trap '' ignores, which exec passes on.
-    let began = Instant::now();
-    let done = Program::new("/bin/sh")
-        .args([
-            "-c",
-            "trap '' ALRM; exec \"$0\" --timeout 600ms \"file:$1\"",
-        ])
-        .args([
-            program().as_os_str(),
-            directory.path().join("beat").as_os_str(),
-        ])
-        .run(DEADLINE);
-    assert_eq!(done.code, 142);
-    assert!(began.elapsed() < Duration::from_secs(3));
-}
-
-#[test]
-fn who_reads_the_reason_changes_nothing() {
-    let server = Server::json("{}");
-    let url = server.url("/");
-    // A pipe that is full, one without a reader, and no stderr at all.
-    for redirect in ["2>&-", "2>/dev/full", "2>&1 | true"] {
-        let line = format!("set -o pipefail; \"$0\" --verbose \"$1\" {redirect}");
-        let done = Command::new("/bin/bash")
-            .args(["-c", &line])
-            .arg(program())
-            .arg(&url)
-            .stdout(Stdio::null())
-            .status()
-            .unwrap();
-        assert_eq!(done.code(), Some(0), "{redirect}");
-    }
-    let mut pipe = Command::new("/bin/sleep")
-        .arg("20")
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let stdin = pipe.stdin.take().unwrap();
-    rustix::io::ioctl_fionbio(&stdin, true).unwrap();
-    while rustix::io::write(&stdin, &[0; 4096]).is_ok() {}
-    rustix::io::ioctl_fionbio(&stdin, false).unwrap();
-    let done = Command::new(program())
-        .args(["--verbose", &url])
-        .stderr(stdin)
-        .status()
-        .unwrap();
-    assert_eq!(done.code(), Some(0), "a pipe that is full");
-    pipe.kill().unwrap();
-    pipe.wait().unwrap();
 }
 
 #[test]

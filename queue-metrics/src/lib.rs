@@ -5,8 +5,11 @@
 
 pub mod broker;
 pub mod demand;
+pub mod metrics;
 pub mod once;
 pub mod program;
 pub mod protect;
 pub mod settings;
 pub mod simulate;
+pub mod watch;
+pub mod witness;

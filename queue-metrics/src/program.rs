@@ -1,17 +1,46 @@
 //! From settings to an exit code: the wiring of a run.
 
 use crate::once;
-use crate::settings::{self, Command, Once, Settings, Simulate};
-use crate::simulate::{self, Kind, Outcome, SHIPPED, Scenario};
+use crate::protect;
+use crate::settings::{self, Command, Once, Settings};
+use crate::simulate;
+use crate::watch;
+use agent::aws::Timeouts;
 use agent::exit::Exit;
-use agent::settings::{Environment, MetricsSettings, Output, Refusal};
+use agent::metrics::{Metrics, Sink};
+use agent::settings::{Environment, MetricsSettings, Refusal, StatusSettings};
 use agent::shutdown::Shutdown;
+use agent::status::Status;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 /// From the first signal to the end, whatever hangs: `once` leaves nothing half done.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// From the first signal to the end of `watch` and `protect`, whatever hangs: shorter than ECS's
+/// default `stopTimeout` of 30 s.
+const LONG_GRACE: Duration = Duration::from_secs(20);
+
+/// With CloudWatch: a put that hangs keeps a newer one waiting.
+const PATIENCE: Timeouts = Timeouts {
+    connect: Duration::from_secs(3),
+    read: Duration::from_secs(5),
+    attempt: Duration::from_secs(8),
+};
+
+/// What a command that runs for ever has around it.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// The variables.
+    pub environment: Environment,
+    /// Whether it was asked to stop.
+    pub shutdown: Shutdown,
+    /// The status file.
+    pub status: Status,
+    /// Where its metrics go.
+    pub metrics: Metrics,
+}
 
 /// Why a run ends otherwise than well: the code, and one line.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,15 +71,115 @@ pub fn run(args: impl IntoIterator<Item = OsString>, environment: Environment) -
         return refuse(&Ending::new(Exit::Usage, why));
     }
     match command {
-        Command::Simulate(settings) => match replay(&settings) {
+        Command::Simulate(settings) => match simulate::answer(&settings) {
             Ok(text) => print(&text),
             Err(ending) => refuse(&ending),
         },
         Command::Once(settings) => sample(&settings, &parsed.warnings, &environment),
-        Command::Watch(_) | Command::Protect(_) => refuse(&Ending::new(
-            Exit::Internal,
-            "only simulate and once are part of this build",
-        )),
+        Command::Watch(settings) => {
+            let plan = match watch::Plan::new(&settings, &environment) {
+                Ok(plan) => plan,
+                Err(why) => return refuse(&Ending::new(Exit::Usage, why)),
+            };
+            let stay = Stay {
+                status: &settings.status,
+                metrics: &settings.metrics,
+                warnings: &parsed.warnings,
+            };
+            stay.run(environment, |around| watch::run(plan, around))
+        }
+        Command::Protect(settings) => {
+            let plan = match protect::Plan::new(&settings, &environment) {
+                Ok(plan) => plan,
+                Err(why) => return refuse(&Ending::new(Exit::Usage, why)),
+            };
+            let stay = Stay {
+                status: &settings.status,
+                metrics: &settings.metrics,
+                warnings: &parsed.warnings,
+            };
+            stay.run(environment, |around| protect::run(plan, around))
+        }
+    }
+}
+
+/// What a command that runs for ever starts with.
+struct Stay<'a> {
+    status: &'a StatusSettings,
+    metrics: &'a MetricsSettings,
+    warnings: &'a [String],
+}
+
+impl Stay<'_> {
+    /// Signals, logs, status, metrics, and then `work` until it ends.
+    fn run<Work>(&self, environment: Environment, work: impl FnOnce(Surroundings) -> Work) -> Exit
+    where
+        Work: Future<Output = Result<(), Ending>>,
+    {
+        let logs = match agent::logs::start(&environment, std::io::stderr().is_terminal()) {
+            Ok(logs) => logs,
+            Err(why) => return refuse(&Ending::new(Exit::Usage, why)),
+        };
+        agent::logs::report_panics();
+        for warning in self.warnings {
+            tracing::warn!(warning, event = "settings", "a setting is odd");
+        }
+        let exit = match self.act(environment, work) {
+            Ok(()) => Exit::Done,
+            Err(ending) => end(&ending),
+        };
+        drop(logs);
+        exit
+    }
+
+    fn act<Work>(
+        &self,
+        environment: Environment,
+        work: impl FnOnce(Surroundings) -> Work,
+    ) -> Result<(), Ending>
+    where
+        Work: Future<Output = Result<(), Ending>>,
+    {
+        let internal = |why: std::io::Error| Ending::new(Exit::Internal, why.to_string());
+        let shutdown = Shutdown::install(LONG_GRACE).map_err(internal)?;
+        let file = self.status.status_file.clone();
+        let status = Status::start("queue-metrics", env!("CARGO_PKG_VERSION"), file)
+            .map_err(|why| Ending::new(Exit::Destination, why))?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .thread_keep_alive(Duration::from_secs(5))
+            .build()
+            .map_err(internal)?;
+        let result = runtime.block_on(async {
+            let metrics = tokio::select! {
+                metrics = self.sink(&environment, &status) => metrics?,
+                () = shutdown.wait() => return Ok(()),
+            };
+            let around = Surroundings {
+                environment,
+                shutdown,
+                status: status.clone(),
+                metrics,
+            };
+            work(around).await
+        });
+        status.finish();
+        // Looking up a name that hangs must not keep the process.
+        runtime.shutdown_background();
+        result
+    }
+
+    /// AWS is set up only where metrics go to its API.
+    async fn sink(&self, environment: &Environment, status: &Status) -> Result<Metrics, Ending> {
+        let usage = |why| Ending::new(Exit::Usage, why);
+        let sdk = match self.metrics.metrics {
+            Sink::Cloudwatch => {
+                let config = agent::aws::config_with(environment, PATIENCE).await;
+                Some(config.map_err(usage)?)
+            }
+            _ => None,
+        };
+        Metrics::start_beside(self.metrics, sdk.as_ref(), Some(status)).map_err(usage)
     }
 }
 
@@ -117,60 +246,12 @@ fn check(command: &Command) -> Result<(), String> {
         Command::Once(once) => {
             answers_on_stdout(&once.metrics).and_then(|()| match once.metrics.metrics {
                 agent::metrics::Sink::None => Ok(()),
-                _ => Err("once does not publish yet: leave out --metrics".to_owned()),
+                _ => Err("once does not publish: leave out --metrics".to_owned()),
             })
         }
         Command::Watch(watch) => watch.queues.groups(&watch.metrics.service).map(drop),
         Command::Protect(_) | Command::Simulate(_) => Ok(()),
     }
-}
-
-fn replay(settings: &Simulate) -> Result<String, Ending> {
-    let scenario = scenario(settings)?;
-    let outcomes: Vec<Outcome> = Kind::ALL
-        .iter()
-        .map(|kind| simulate::run(&scenario, *kind))
-        .collect();
-    if let Some(file) = &settings.plot {
-        std::fs::write(file, simulate::svg(&scenario, &outcomes)).map_err(|error| {
-            Ending::new(
-                Exit::Destination,
-                format!("the plot cannot be written to {}: {error}", file.display()),
-            )
-        })?;
-    }
-    Ok(match settings.output.output {
-        Output::Json => simulate::json(&scenario, &outcomes),
-        Output::Text => simulate::table(&scenario, &outcomes),
-    })
-}
-
-/// A shipped one by its name, else a file; with the options in place of what it says.
-fn scenario(settings: &Simulate) -> Result<Scenario, Ending> {
-    let name = &settings.scenario;
-    let file = match Scenario::shipped(name) {
-        Some(text) => text.to_owned(),
-        None => std::fs::read_to_string(name).map_err(|error| {
-            let names: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
-            Ending::new(
-                Exit::Usage,
-                format!(
-                    "no scenario {name}: {error}; shipped are {}",
-                    names.join(", ")
-                ),
-            )
-        })?,
-    };
-    let wrong = |why| Ending::new(Exit::Usage, format!("scenario {name}: {why}"));
-    let mut scenario = Scenario::parse(&file).map_err(wrong)?;
-    scenario.seed = settings.seed.unwrap_or(scenario.seed);
-    let service = &mut scenario.service;
-    service.hold = settings.hold.unwrap_or(service.hold);
-    service.min = settings.min_workers.unwrap_or(service.min);
-    service.max = settings.max_workers.unwrap_or(service.max);
-    service.concurrency = settings.worker_concurrency.unwrap_or(service.concurrency);
-    scenario.check().map_err(wrong)?;
-    Ok(scenario)
 }
 
 /// One plain line: these commands have no log.
@@ -187,77 +268,4 @@ fn print(text: &str) -> Exit {
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());
     Exit::Done
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings(line: &str) -> Simulate {
-        let args = format!("queue-metrics simulate {line}");
-        let args = args.split_whitespace().map(OsString::from);
-        let none = Environment::from_pairs(Vec::<(String, String)>::new());
-        match agent::settings::parse::<Settings>(settings::PREFIX, args, &none) {
-            Ok(parsed) => match parsed.settings.command {
-                Command::Simulate(settings) => settings,
-                other => panic!("{other:?}"),
-            },
-            Err(refusal) => panic!("{refusal:?}"),
-        }
-    }
-
-    #[test]
-    fn options_take_the_place_of_what_the_scenario_says() {
-        let scenario = scenario(&settings(
-            "steady --seed 9 --hold 1m --max-workers 3 --worker-concurrency 4",
-        ))
-        .expect("valid");
-        assert_eq!(scenario.seed, 9);
-        assert_eq!((scenario.service.max, scenario.service.concurrency), (3, 4));
-        assert_eq!(scenario.service.hold.as_secs(), 60);
-    }
-
-    #[test]
-    fn a_scenario_that_cannot_be_read_is_usage() {
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        std::fs::write(file.path(), "title = 1").expect("written");
-        for line in [
-            "nowhere.toml",
-            "steady --min-workers 11",
-            &file.path().display().to_string(),
-        ] {
-            let ending = replay(&settings(line)).expect_err("refused");
-            assert_eq!(ending.exit, Exit::Usage, "{}", ending.why);
-        }
-    }
-
-    #[test]
-    fn the_plot_is_written_and_the_answer_is_json() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (plot, file) = (
-            folder.path().join("plot.svg"),
-            folder.path().join("short.toml"),
-        );
-        let text =
-            "title='t'\nseed=1\nlength='1h'\n[[load]]\nper_hour=60\nruns={median='1m',p95='2m'}";
-        std::fs::write(&file, text).expect("written");
-        let line = format!("{} --plot {} --output json", file.display(), plot.display());
-        let answer = replay(&settings(&line)).expect("replayed");
-        let answer: serde_json::Value = serde_json::from_str(&answer).expect("json");
-        assert_eq!(answer["policies"][0]["policy"], "alarm a level");
-        assert!(
-            std::fs::read_to_string(&plot)
-                .expect("a plot")
-                .starts_with("<svg")
-        );
-        let line = format!(
-            "{} --plot {}/no/plot.svg",
-            file.display(),
-            folder.path().display()
-        );
-        assert_eq!(
-            replay(&settings(&line)).expect_err("refused").exit,
-            Exit::Destination
-        );
-    }
 }

@@ -1,6 +1,7 @@
 //! Every option of every command, once.
 
 use crate::demand::{Group, Groups};
+use agent::redis::Target;
 use agent::settings::{Environment, MetricsSettings, OutputSettings, StatusSettings, duration};
 use clap::{Args, Parser, Subcommand};
 use std::fmt;
@@ -87,7 +88,7 @@ pub struct Once {
 #[derive(Args, Clone, Debug)]
 pub struct Simulate {
     /// A TOML file, or one of steady, morning-burst, long-tail, flapping, spot-storm, redis-outage,
-    /// deployment-at-noon
+    /// deployment-at-noon; or all: each of these with ten seeds, in one table
     #[arg(value_name = "SCENARIO")]
     pub scenario: String,
     /// Writes the plot to this file, as SVG
@@ -231,6 +232,23 @@ pub struct Witness {
 }
 
 impl Witness {
+    /// The second witness for these groups; none where the database is not asked.
+    ///
+    /// # Errors
+    /// `--database` without a URL, or a URL that cannot be used.
+    pub fn connect(
+        &self,
+        environment: &Environment,
+        groups: &Groups,
+    ) -> Result<Option<crate::witness::Witness>, String> {
+        let Some(url) = self.url(environment)? else {
+            return Ok(None);
+        };
+        let executors = environment.value("AIRFLOW__CORE__EXECUTOR");
+        let queues = groups.queues().map(str::to_owned);
+        crate::witness::Witness::new(url.expose(), executors, queues).map(Some)
+    }
+
     /// The database's URL; none where it is not asked.
     ///
     /// # Errors
@@ -260,6 +278,20 @@ impl Broker {
             (None, Some(url)) => Ok(Secret(url.to_owned())),
             (None, None) => Err(format!("set QUEUE_METRICS_BROKER_URL or {airflows}")),
         }
+    }
+
+    /// Where the broker is, and how to get in.
+    ///
+    /// # Errors
+    /// There is no URL, or one that cannot be used.
+    pub fn target(&self, environment: &Environment) -> Result<Target, String> {
+        let url = self.url(environment)?;
+        let mut target = Target::parse(url.expose())
+            .map_err(|error| format!("the broker's URL cannot be used: {error}"))?;
+        if let (Some(tls), Some(file)) = (&mut target.tls, &self.ca_file) {
+            tls.root = Some(file.clone());
+        }
+        Ok(target)
     }
 
     /// How kombu names its keys, with Airflow's settings where no option says otherwise.

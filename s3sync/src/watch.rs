@@ -286,6 +286,8 @@ impl Watcher<'_> {
                 }
                 Err(failure) => return failure,
             };
+            // Until the next poll hardly anything is needed.
+            agent::footprint::release_code();
             if let Err(failure) = scrubs.meanwhile(writer, wait).await {
                 return failure;
             }

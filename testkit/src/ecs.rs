@@ -1,4 +1,5 @@
-//! A stand-in for the ECS agent's endpoint inside a task, `$ECS_AGENT_URI`: task protection, version 1.
+//! A stand-in for the ECS agent's endpoint inside a task, `$ECS_AGENT_URI`: task protection, version 1;
+//! and for the task's metadata, `$ECS_CONTAINER_METADATA_URI_V4`.
 //!
 //! moto has none. The answers are those of amazon-ecs-agent and of the ECS developer guide: `protection`
 //! where it was granted, `failure` with a reason (in a 200 too) where ECS refused, `error` with a code
@@ -9,13 +10,15 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 const PATH: &str = "/api/0123456789abcdef/task-protection/v1/state";
+
+const METADATA: &str = "/v4/0123456789abcdef";
 
 /// The lease without `ExpiresInMinutes`.
 const DEFAULT_MINUTES: u64 = 120;
@@ -71,6 +74,7 @@ struct State {
     behaviour: Behaviour,
     delay: Duration,
     requests: Vec<Request>,
+    history: Vec<(SystemTime, bool)>,
 }
 
 impl EcsAgent {
@@ -108,6 +112,11 @@ impl EcsAgent {
         format!("http://{}{base}", self.address)
     }
 
+    /// The value of `ECS_CONTAINER_METADATA_URI_V4`: a task of revision 12 of the family `worker`.
+    pub fn metadata_uri(&self) -> String {
+        format!("http://{}{METADATA}", self.address)
+    }
+
     /// What the agent does from now on.
     pub fn behave(&self, behaviour: Behaviour) {
         self.shared.lock().behaviour = behaviour;
@@ -130,7 +139,13 @@ impl EcsAgent {
 
     /// Lets the lease run out now.
     pub fn expire(&self) {
-        self.shared.lock().until = None;
+        self.shared.lock().set(None);
+    }
+
+    /// When the task became protected and unprotected, oldest first; it begins unprotected. A lease that
+    /// runs out by itself is not in it.
+    pub fn history(&self) -> Vec<(SystemTime, bool)> {
+        self.shared.lock().history.clone()
     }
 
     /// All requests so far, oldest first.
@@ -194,6 +209,14 @@ impl State {
         self.until.is_some_and(|until| until > Instant::now())
     }
 
+    fn set(&mut self, until: Option<Instant>) {
+        let was = self.history.last().is_some_and(|(_, protected)| *protected);
+        if was != until.is_some() {
+            self.history.push((SystemTime::now(), until.is_some()));
+        }
+        self.until = until;
+    }
+
     fn answer(
         &mut self,
         method: &str,
@@ -201,6 +224,12 @@ impl State {
         body: &Value,
         behaviour: &Behaviour,
     ) -> (u16, Value) {
+        if method == "GET" && path.strip_prefix(METADATA) == Some("/task") {
+            return (
+                200,
+                json!({"Family": "worker", "Revision": "12", "TaskARN": arn()}),
+            );
+        }
         if path != PATH {
             return (404, json!("404 page not found"));
         }
@@ -220,7 +249,7 @@ impl State {
             return error(400, "InvalidParameterException", message);
         };
         if !enabled {
-            self.until = None;
+            self.set(None);
             return (200, self.shown());
         }
         if let Behaviour::Refuse(reason) = behaviour {
@@ -239,7 +268,7 @@ impl State {
             },
         };
         self.minutes = minutes;
-        self.until = Some(Instant::now() + Duration::from_secs(60 * minutes));
+        self.set(Some(Instant::now() + Duration::from_secs(60 * minutes)));
         (200, self.shown())
     }
 
@@ -343,6 +372,21 @@ mod tests {
         call(&agent, "PUT", r#"{"ProtectionEnabled":false}"#);
         assert!(!agent.is_protected());
         assert_eq!(agent.requests().len(), 5);
+        let history = agent.history();
+        let states: Vec<bool> = history.iter().map(|(_, protected)| *protected).collect();
+        assert_eq!(states, [true, false, true, false]);
+    }
+
+    #[test]
+    fn the_task_says_what_it_was_started_from() {
+        let agent = EcsAgent::start();
+        let url = format!("{}/task", agent.metadata_uri());
+        let answer = request("GET", &url, &[], b"").unwrap();
+        let task: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(
+            (&task["Family"], &task["Revision"]),
+            (&json!("worker"), &json!("12"))
+        );
     }
 
     #[test]

@@ -6,4 +6,4 @@ mod port;
 
 pub use authority::Authority;
 pub(crate) use guard::Guard;
-pub(crate) use port::free_port;
+pub use port::free_port;

@@ -2,30 +2,35 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatch::Client;
-use aws_sdk_cloudwatch::error::DisplayErrorContext;
+use aws_sdk_cloudwatch::error::{DisplayErrorContext, SdkError};
+use aws_sdk_cloudwatch::operation::put_metric_data::PutMetricDataError;
 use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{Dimension, MetricDatum, StandardUnit};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::time;
 
-use super::{Dimensions, Metric, Publication, Unit};
+use super::{Delivery, Dimensions, Metric, Publication, Unit};
 use crate::backoff::backoff;
 use crate::lines;
 
 /// The first wait after a put that failed, retries included, and the longest.
 const FIRST_WAIT: Duration = Duration::from_secs(5);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// The longest where somebody scales on it.
+const LONGEST_LIVE_WAIT: Duration = Duration::from_secs(5);
+
+/// The most metrics that one request may hold.
+const REQUEST_LIMIT: usize = 1000;
 
 #[derive(Clone, Debug)]
 pub(super) struct CloudWatch {
     newest: watch::Sender<Numbered>,
-    /// The number of the publication that went out last.
-    done: watch::Receiver<u64>,
+    delivery: watch::Receiver<Delivery>,
     hurry: Arc<Notify>,
 }
 
@@ -42,7 +47,7 @@ impl CloudWatch {
         let runtime = Handle::try_current()
             .map_err(|_| "--metrics cloudwatch needs a tokio runtime".to_owned())?;
         let (newest, wanted) = watch::channel(Numbered::default());
-        let (told, done) = watch::channel(0);
+        let (told, delivery) = watch::channel(Delivery::default());
         let hurry = Arc::new(Notify::new());
         let sender = Sender {
             client: Client::new(sdk),
@@ -53,7 +58,7 @@ impl CloudWatch {
         runtime.spawn(sender.keep_putting(wanted, told, Arc::clone(&hurry)));
         Ok(Self {
             newest,
-            done,
+            delivery,
             hurry,
         })
     }
@@ -65,12 +70,25 @@ impl CloudWatch {
         });
     }
 
+    /// What is under way still goes out.
+    pub(super) fn withdraw(&self) {
+        self.newest.send_modify(|newest| newest.publication = None);
+    }
+
+    pub(super) fn deliveries(&self) -> watch::Receiver<Delivery> {
+        self.delivery.clone()
+    }
+
     pub(super) async fn flush(&self, limit: Duration) {
-        let number = self.newest.borrow().number;
-        let mut done = self.done.clone();
+        let newest = self.newest.borrow().clone();
+        if newest.publication.is_none() {
+            return;
+        }
+        let mut delivery = self.delivery.clone();
         self.hurry.notify_one();
         // Past the limit what is left is lost, and the log says why it did not go out.
-        let _ = time::timeout(limit, done.wait_for(|done| *done >= number)).await;
+        let arrived = delivery.wait_for(|delivery| delivery.number >= newest.number);
+        let _ = time::timeout(limit, arrived).await;
     }
 }
 
@@ -79,7 +97,7 @@ struct Sender {
     namespace: String,
     /// Lost lines of log that CloudWatch was told of.
     told_lost: u64,
-    /// Why puts fail at the moment.
+    /// What kind of failure puts meet at the moment.
     failure: Option<String>,
 }
 
@@ -87,11 +105,11 @@ impl Sender {
     async fn keep_putting(
         mut self,
         mut wanted: watch::Receiver<Numbered>,
-        told: watch::Sender<u64>,
+        told: watch::Sender<Delivery>,
         hurry: Arc<Notify>,
     ) {
-        let waits = || backoff(FIRST_WAIT, LONGEST_WAIT, u64::from(std::process::id()));
-        let mut wait = waits();
+        let seed = u64::from(std::process::id());
+        let mut wait = backoff(FIRST_WAIT, LONGEST_WAIT, seed);
         // Ends with the last handle on these metrics.
         while wanted.changed().await.is_ok() {
             loop {
@@ -102,12 +120,23 @@ impl Sender {
                 let Some(publication) = publication else {
                     break;
                 };
-                if self.put(&publication).await {
-                    wait = waits();
-                    told.send_replace(number);
-                    break;
+                match self.put(&publication).await {
+                    Ok(()) => {
+                        wait = backoff(FIRST_WAIT, LONGEST_WAIT, seed);
+                        told.send_replace(Delivery {
+                            number,
+                            accepted: Some(Instant::now()),
+                            failing: None,
+                        });
+                        break;
+                    }
+                    Err(kind) => told.send_modify(|delivery| delivery.failing = Some(kind)),
                 }
-                let pause = pin!(time::sleep(wait.next().unwrap_or(LONGEST_WAIT)));
+                let longest = match publication.live {
+                    Some(_) => LONGEST_LIVE_WAIT,
+                    None => LONGEST_WAIT,
+                };
+                let pause = pin!(time::sleep(wait.next().unwrap_or(longest).min(longest)));
                 tokio::select! {
                     () = pause => {}
                     () = hurry.notified() => {}
@@ -116,24 +145,35 @@ impl Sender {
         }
     }
 
-    async fn put(&mut self, publication: &Publication) -> bool {
+    /// One request, but for more metrics than one takes.
+    async fn put_all(&self, publication: &Publication) -> Result<(), SdkError<PutMetricDataError>> {
+        let mut left = data(publication);
+        while !left.is_empty() {
+            let rest = left.split_off(left.len().min(REQUEST_LIMIT));
+            let put = self.client.put_metric_data().namespace(&self.namespace);
+            put.set_metric_data(Some(left)).send().await?;
+            left = rest;
+        }
+        Ok(())
+    }
+
+    /// Puts, and says in a few words what went wrong.
+    async fn put(&mut self, publication: &Publication) -> Result<(), Arc<str>> {
         let lost = lines::dropped();
         let publication = publication
             .clone()
-            .with_logs_dropped(lost.saturating_sub(self.told_lost));
-        let put = self.client.put_metric_data().namespace(&self.namespace);
-        match put.set_metric_data(Some(data(&publication))).send().await {
-            Ok(_) => {
+            .with_logs_dropped(lost.saturating_sub(self.told_lost))
+            .sent(SystemTime::now());
+        match self.put_all(&publication).await {
+            Ok(()) => {
                 self.told_lost = lost;
                 if self.failure.take().is_some() {
                     tracing::info!(event = "metrics_published", "metrics are published again");
                 }
-                true
+                Ok(())
             }
             Err(error) => {
-                let code = aws_sdk_cloudwatch::error::ProvideErrorMetadata::code(&error);
-                // Without a code it never got an answer; the texts of such errors hold ports and times.
-                let kind = code.unwrap_or("no answer").to_owned();
+                let kind = kind(&error);
                 if self.failure.as_ref() != Some(&kind) {
                     let reason = DisplayErrorContext(&error).to_string();
                     tracing::warn!(
@@ -142,28 +182,41 @@ impl Sender {
                         reason,
                         "metrics are not published"
                     );
-                    self.failure = Some(kind);
+                    self.failure = Some(kind.clone());
                 }
-                false
+                Err(kind.into())
             }
         }
     }
 }
 
+fn kind(error: &SdkError<PutMetricDataError>) -> String {
+    let code = aws_sdk_cloudwatch::error::ProvideErrorMetadata::code(error);
+    // Without a code it never got an answer; the texts of such errors hold ports and times.
+    code.unwrap_or("no answer").to_owned()
+}
+
 fn data(publication: &Publication) -> Vec<MetricDatum> {
     let at = DateTime::from(publication.at);
+    let resolution = publication.live.map(|_| 1);
     let groups = publication.groups.iter();
     groups
         .flat_map(|(dimensions, metrics)| {
             metrics
                 .iter()
-                .map(move |metric| datum(at, dimensions, metric))
+                .map(move |metric| datum(at, resolution, dimensions, metric))
         })
         .collect()
 }
 
-fn datum(at: DateTime, dimensions: &Dimensions, metric: &Metric) -> MetricDatum {
+fn datum(
+    at: DateTime,
+    resolution: Option<i32>,
+    dimensions: &Dimensions,
+    metric: &Metric,
+) -> MetricDatum {
     let mut datum = MetricDatum::builder()
+        .set_storage_resolution(resolution)
         .metric_name(metric.name)
         .timestamp(at)
         .unit(unit(metric.unit))

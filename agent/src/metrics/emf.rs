@@ -38,7 +38,9 @@ impl Emf {
     pub(super) fn publish(&self, publication: Publication) {
         let lost = lines::dropped();
         let told = self.told.load(Ordering::Relaxed);
-        let publication = publication.with_logs_dropped(lost.saturating_sub(told));
+        let publication = publication
+            .with_logs_dropped(lost.saturating_sub(told))
+            .sent(SystemTime::now());
         let mut all_sent = true;
         for line in rendered(&self.namespace, &publication) {
             all_sent &= self.lines.send(line);
@@ -64,21 +66,31 @@ fn rendered(namespace: &str, publication: &Publication) -> Vec<Vec<u8>> {
     let mut lines = Vec::new();
     for (dimensions, metrics) in &publication.groups {
         for metrics in metrics.chunks(LINE_LIMIT) {
-            let line = line(namespace, publication.at, dimensions, metrics);
+            let line = line(namespace, publication, dimensions, metrics);
             lines.push(format!("{line}\n").into_bytes());
         }
     }
     lines
 }
 
-fn line(namespace: &str, at: SystemTime, dimensions: &Dimensions, metrics: &[Metric]) -> Value {
-    let milliseconds = at
+fn line(
+    namespace: &str,
+    publication: &Publication,
+    dimensions: &Dimensions,
+    metrics: &[Metric],
+) -> Value {
+    let milliseconds = publication
+        .at
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_millis();
-    let declared = metrics
-        .iter()
-        .map(|metric| json!({"Name": metric.name, "Unit": metric.unit.name()}));
+    let declared = metrics.iter().map(|metric| {
+        let mut declared = json!({"Name": metric.name, "Unit": metric.unit.name()});
+        if publication.live.is_some() {
+            declared["StorageResolution"] = json!(1);
+        }
+        declared
+    });
     let mut line = Map::new();
     line.insert(
         "_aws".to_owned(),
@@ -119,6 +131,7 @@ mod tests {
         Publication {
             at,
             groups: vec![(service, metrics)],
+            live: None,
         }
     }
 
@@ -172,6 +185,22 @@ mod tests {
             );
             assert_eq!(line["LogsDropped"], Value::Null);
         }
+    }
+
+    #[test]
+    fn what_is_live_is_declared_by_the_second() {
+        let mut publication = publication(vec![metric("WorkersTarget", 1.0)]);
+        publication.live = Some("SampleAge");
+        let sent = publication.at + Duration::from_secs(2);
+        let lines = rendered("Trimtab", &publication.sent(sent));
+        let line: Value = serde_json::from_slice(&lines[0]).unwrap();
+        let declared = &line["_aws"]["CloudWatchMetrics"][0]["Metrics"];
+        assert_eq!(
+            declared[0],
+            json!({"Name": "WorkersTarget", "Unit": "Seconds", "StorageResolution": 1})
+        );
+        assert_eq!(line["SampleAge"], json!(2.0));
+        assert_eq!(line["_aws"]["Timestamp"], json!(1_750_000_002_123_u64));
     }
 
     #[test]

@@ -4,17 +4,27 @@
 //! (or Environment and Queue), since alarms name the exact set, and `LogsDropped` with it.
 
 mod cloudwatch;
+mod delivery;
 mod emf;
+#[cfg(feature = "prometheus")]
+mod prometheus;
+mod publication;
 mod settings;
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
 use aws_config::SdkConfig;
+use tokio::sync::watch;
 
 use self::cloudwatch::CloudWatch;
+pub use self::delivery::Delivery;
 use self::emf::Emf;
+#[cfg(feature = "prometheus")]
+use self::prometheus::Prometheus;
+pub use self::publication::{Dimensions, Publication};
 pub(crate) use self::settings::OWN_NAME;
 pub use self::settings::{MetricsSettings, Sink};
+use crate::status::Status;
 
 /// The metric that each publication has: lines of log and of EMF that were lost since the last one.
 pub const LOGS_DROPPED: &str = "LogsDropped";
@@ -47,17 +57,11 @@ pub enum Unit {
     None,
 }
 
-/// What a metric is about: exactly two dimensions, Environment and one other.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dimensions {
-    environment: String,
-    second: (&'static str, String),
-}
-
 /// Where this agent's metrics go. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    dimensions: Dimensions,
+    environment: String,
+    service: String,
     sink: Started,
 }
 
@@ -66,21 +70,29 @@ enum Started {
     None,
     Emf(Emf),
     CloudWatch(CloudWatch),
-}
-
-/// What is published at once: one request, or one line for each set of dimensions.
-#[derive(Clone, Debug, PartialEq)]
-struct Publication {
-    at: SystemTime,
-    groups: Vec<(Dimensions, Vec<Metric>)>,
+    #[cfg(feature = "prometheus")]
+    Prometheus(Prometheus),
 }
 
 impl Metrics {
-    /// Starts the sink of `settings`. `cloudwatch` takes `sdk` and a tokio runtime that lives on.
+    /// Starts the sink of `settings`. `cloudwatch` takes `sdk` and a tokio runtime that lives on, and
+    /// `prometheus` such a runtime.
     ///
     /// # Errors
     /// One line (exit 64): the sink cannot be used here.
     pub fn start(settings: &MetricsSettings, sdk: Option<&SdkConfig>) -> Result<Self, String> {
+        Self::start_beside(settings, sdk, None)
+    }
+
+    /// As [`Metrics::start`]; `prometheus` serves at `/healthz` what `status` says.
+    ///
+    /// # Errors
+    /// One line (exit 64): the sink cannot be used here.
+    pub fn start_beside(
+        settings: &MetricsSettings,
+        sdk: Option<&SdkConfig>,
+        status: Option<&Status>,
+    ) -> Result<Self, String> {
         let sink = match settings.metrics {
             Sink::None => Started::None,
             Sink::Emf => Started::Emf(Emf::start(&settings.namespace)?),
@@ -89,58 +101,81 @@ impl Metrics {
                     sdk.ok_or("--metrics cloudwatch needs AWS, which this command does not use")?;
                 Started::CloudWatch(CloudWatch::start(sdk, &settings.namespace)?)
             }
+            #[cfg(feature = "prometheus")]
+            Sink::Prometheus => Started::Prometheus(Prometheus::start(settings, status)?),
+            #[cfg(not(feature = "prometheus"))]
             Sink::Prometheus => {
+                let _ = status;
                 return Err(
-                    "--metrics prometheus is not served by this program yet: use emf or cloudwatch"
+                    "--metrics prometheus is not served by this program: use emf or cloudwatch"
                         .to_owned(),
                 );
             }
         };
-        let dimensions = Dimensions::service(&settings.environment, &settings.service);
-        Ok(Self { dimensions, sink })
+        Ok(Self {
+            environment: settings.environment.clone(),
+            service: settings.service.clone(),
+            sink,
+        })
     }
 
     /// Metrics that go nowhere.
     pub fn none() -> Self {
         Self {
-            dimensions: Dimensions::service("default", "none"),
+            environment: "default".to_owned(),
+            service: "none".to_owned(),
             sink: Started::None,
         }
     }
 
-    /// Publishes what is about the service. Returns at once.
-    pub fn publish(&self, metrics: &[Metric]) {
-        self.publish_with_queues(metrics, &[]);
+    /// The dimensions of what is about a service, `--service` by itself.
+    pub fn service(&self, name: Option<&str>) -> Dimensions {
+        Dimensions::service(&self.environment, name.unwrap_or(&self.service))
     }
 
-    /// Publishes what is about the service and what is about each queue, together. Returns at once.
-    pub fn publish_with_queues(&self, metrics: &[Metric], queues: &[(&str, &[Metric])]) {
-        let service = (self.dimensions.clone(), metrics);
-        let queues = queues.iter().map(|(queue, metrics)| {
-            (
-                Dimensions::queue(&self.dimensions.environment, queue),
-                *metrics,
-            )
-        });
-        let groups = std::iter::once(service).chain(queues);
-        let finite = |metrics: &[Metric]| {
-            metrics
-                .iter()
-                .filter(|metric| metric.value.is_finite())
-                .copied()
-                .collect()
-        };
-        let groups = groups
-            .map(|(dimensions, metrics)| (dimensions, finite(metrics)))
-            .collect();
-        let publication = Publication {
-            at: SystemTime::now(),
-            groups,
-        };
+    /// The dimensions of what is about a queue.
+    pub fn queue(&self, name: &str) -> Dimensions {
+        Dimensions::queue(&self.environment, name)
+    }
+
+    /// Publishes what is about the service. Returns at once.
+    pub fn publish(&self, metrics: &[Metric]) {
+        self.send(Publication::new().about(self.service(None), metrics));
+    }
+
+    /// Publishes all of it together. Returns at once. Where an earlier one has not gone out yet, the
+    /// newer takes its place.
+    pub fn send(&self, publication: Publication) {
         match &self.sink {
             Started::None => {}
             Started::Emf(emf) => emf.publish(publication),
             Started::CloudWatch(cloudwatch) => cloudwatch.publish(publication),
+            #[cfg(feature = "prometheus")]
+            Started::Prometheus(prometheus) => prometheus.publish(publication),
+        }
+    }
+
+    /// Takes back what has not gone out, or is still served: nobody knows any more whether it is true.
+    pub fn withdraw(&self) {
+        match &self.sink {
+            Started::None | Started::Emf(_) => {}
+            Started::CloudWatch(cloudwatch) => cloudwatch.withdraw(),
+            #[cfg(feature = "prometheus")]
+            Started::Prometheus(prometheus) => prometheus.withdraw(),
+        }
+    }
+
+    /// How delivering stands, as it changes.
+    pub fn deliveries(&self) -> watch::Receiver<Delivery> {
+        match &self.sink {
+            Started::CloudWatch(cloudwatch) => cloudwatch.deliveries(),
+            _ => {
+                let delivery = Delivery {
+                    accepted: Some(Instant::now()),
+                    ..Delivery::default()
+                };
+                watch::channel(delivery).1
+            }
         }
     }
 
@@ -150,33 +185,9 @@ impl Metrics {
             Started::None => {}
             Started::Emf(emf) => emf.flush(limit).await,
             Started::CloudWatch(cloudwatch) => cloudwatch.flush(limit).await,
+            #[cfg(feature = "prometheus")]
+            Started::Prometheus(_) => {}
         }
-    }
-}
-
-impl Dimensions {
-    /// {Environment, Service}.
-    pub fn service(environment: &str, service: &str) -> Self {
-        Self {
-            environment: environment.to_owned(),
-            second: ("Service", service.to_owned()),
-        }
-    }
-
-    /// {Environment, Queue}.
-    pub fn queue(environment: &str, queue: &str) -> Self {
-        Self {
-            environment: environment.to_owned(),
-            second: ("Queue", queue.to_owned()),
-        }
-    }
-
-    /// Name and value of both.
-    pub fn pairs(&self) -> [(&'static str, &str); 2] {
-        [
-            ("Environment", &self.environment),
-            (self.second.0, &self.second.1),
-        ]
     }
 }
 
@@ -191,23 +202,5 @@ impl Unit {
             Self::Percent => "Percent",
             Self::None => "None",
         }
-    }
-}
-
-impl Publication {
-    /// Adds `LogsDropped` to what is about the service.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "2^53 lost lines are not told from one more"
-    )]
-    fn with_logs_dropped(mut self, lines: u64) -> Self {
-        if let Some((_, metrics)) = self.groups.first_mut() {
-            metrics.push(Metric {
-                name: LOGS_DROPPED,
-                unit: Unit::Count,
-                value: lines as f64,
-            });
-        }
-        self
     }
 }

@@ -1,12 +1,14 @@
 //! Connections to Redis by kombu's URLs. TLS is our own, because the client library would look for a
 //! system's certificates, which an empty image lacks, even where it is given some.
 
+mod greeting;
 mod pidbox;
 mod url;
 
 pub use pidbox::Pidbox;
 pub use url::UrlError;
 
+use self::greeting::Greeting;
 use crate::secret::Secret;
 use crate::tls::{self, Check};
 use redis::aio::{MultiplexedConnection, PubSub};
@@ -122,17 +124,18 @@ pub async fn connect(
     timeout: Duration,
 ) -> Result<MultiplexedConnection, ConnectError> {
     let attempt = async {
-        let stream = open(target).await?;
+        let (stream, greeting) = Greeting::listen(open(target).await?);
         let config = AsyncConnectionConfig::new().set_response_timeout(Some(timeout));
         let connected =
             MultiplexedConnection::new_with_config(&target.info(), stream, config).await;
-        let (mut connection, driver) = connected.map_err(|error| ConnectError::from(&error))?;
+        let failed = |error: &RedisError| greeting.explain(ConnectError::from(error));
+        let (mut connection, driver) = connected.map_err(|error| failed(&error))?;
         // Ends when the last clone of the connection is dropped.
         tokio::spawn(driver);
         let answer: Result<redis::Value, _> = redis::cmd("PING").query_async(&mut connection).await;
         match answer {
             // A user who may not ping is logged in all the same.
-            Err(error) if error.code() != Some("NOPERM") => Err(ConnectError::from(&error)),
+            Err(error) if error.code() != Some("NOPERM") => Err(failed(&error)),
             _ => Ok(connection),
         }
     };

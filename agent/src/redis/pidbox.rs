@@ -45,12 +45,12 @@ impl Pidbox {
         let list = format!("{prefix}{queue}");
         let bindings = format!("{prefix}_kombu.binding.{REPLIES}");
         let binding = format!("{unique}{SEPARATOR}{SEPARATOR}{queue}");
-        let channel = format!("{prefix}/{}.celery.pidbox", self.database);
-        let message = envelope(node, method, &arguments, limit, unique);
+        let body = body(node, method, &arguments, Some(unique));
+        let message = envelope(&body, limit, unique);
         // The binding before the question: a worker drops an answer that has no queue.
         let (_, listening): (i64, i64) = redis::pipe()
             .sadd(&bindings, &binding)
-            .publish(&channel, message.to_string())
+            .publish(self.channel(), message.to_string())
             .query_async(connection)
             .await?;
         let answer = match listening {
@@ -64,6 +64,46 @@ impl Pidbox {
             .query_async(connection)
             .await;
         answer
+    }
+
+    /// Tells one worker to do something, without waiting for an answer. How many workers listen: it may
+    /// not be among them.
+    ///
+    /// # Errors
+    /// When Redis fails.
+    pub async fn tell(
+        &self,
+        connection: &mut MultiplexedConnection,
+        node: &str,
+        method: &str,
+        arguments: Value,
+        unique: &str,
+    ) -> Result<i64, RedisError> {
+        let body = body(node, method, &arguments, None);
+        let message = envelope(&body, Duration::ZERO, unique);
+        redis::cmd("PUBLISH")
+            .arg(self.channel())
+            .arg(message.to_string())
+            .query_async(connection)
+            .await
+    }
+
+    /// How many workers listen.
+    ///
+    /// # Errors
+    /// When Redis fails.
+    pub async fn listeners(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<i64, RedisError> {
+        let mut question = redis::cmd("PUBSUB");
+        question.arg("NUMSUB").arg(self.channel());
+        let (_, listeners): (String, i64) = question.query_async(connection).await?;
+        Ok(listeners)
+    }
+
+    fn channel(&self) -> String {
+        format!("{}/{}.celery.pidbox", self.prefix, self.database)
     }
 
     async fn answer(
@@ -85,16 +125,20 @@ impl Pidbox {
     }
 }
 
-fn envelope(node: &str, method: &str, arguments: &Value, limit: Duration, unique: &str) -> Value {
-    let body = json!({
+/// What is asked of a node; `ticket` is where it answers.
+fn body(node: &str, method: &str, arguments: &Value, ticket: Option<&str>) -> Value {
+    json!({
         "method": method,
         "arguments": arguments,
         "destination": [node],
         "pattern": null,
         "matcher": null,
-        "ticket": unique,
-        "reply_to": {"exchange": REPLIES, "routing_key": unique},
-    });
+        "ticket": ticket,
+        "reply_to": ticket.map(|ticket| json!({"exchange": REPLIES, "routing_key": ticket})),
+    })
+}
+
+fn envelope(body: &Value, limit: Duration, unique: &str) -> Value {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

@@ -97,6 +97,8 @@ pub struct Config {
     path: Option<PathBuf>,
     /// What a value in the file can refer to.
     around: Around,
+    /// What Airflow itself told of settings that only it can find out, by variable.
+    told: BTreeMap<String, String>,
 }
 
 impl Config {
@@ -109,22 +111,35 @@ impl Config {
         Self::of(around, text.as_deref().unwrap_or_default(), path)
     }
 
+    /// The same with other variables. The file is not read again: a command of Airflow's that ran
+    /// meanwhile may have written it.
+    pub fn renewed(self, variables: &Variables) -> Self {
+        let passwd = self.around.passwd.clone();
+        let around = Around::of(variables, passwd);
+        Self {
+            variables: expanded(&around),
+            around,
+            ..self
+        }
+    }
+
+    /// Keeps what Airflow answered for a setting that is [`Setting::Elsewhere`].
+    pub fn learn(&mut self, section: &str, key: &str, value: String) {
+        self.told.insert(variable(section, key), value);
+    }
+
     /// The settings of a service with these variables, and `text` for an `airflow.cfg`.
     pub fn from_parts(variables: &Variables, text: &str) -> Self {
         Self::of(Around::of(variables, None), text, None)
     }
 
     fn of(around: Around, text: &str, path: Option<PathBuf>) -> Self {
-        let named = around.variables.iter();
-        let settings = named.filter(|(name, _)| name.starts_with("AIRFLOW__"));
-        let expanded = settings
-            .map(|(name, value)| (name.clone(), expand(value, &around).ok()))
-            .collect();
         Self {
-            variables: expanded,
+            variables: expanded(&around),
             file: Ini::parse(text),
             path,
             around,
+            told: BTreeMap::new(),
         }
     }
 
@@ -135,6 +150,16 @@ impl Config {
 
     /// What Airflow finds for a setting; section and key in lower case.
     pub fn setting(&self, section: &str, key: &str) -> Setting {
+        match (
+            self.found(section, key),
+            self.told.get(&variable(section, key)),
+        ) {
+            (Setting::Elsewhere, Some(told)) => known(told.clone()),
+            (found, _) => found,
+        }
+    }
+
+    fn found(&self, section: &str, key: &str) -> Setting {
         let older = OLDER_NAMES.iter().find(|(now, _)| *now == (section, key));
         let names = || std::iter::once((section, key)).chain(older.map(|(_, before)| *before));
         let in_variables = names().find_map(|(section, key)| self.in_variables(section, key));
@@ -144,6 +169,11 @@ impl Config {
             .or_else(in_file)
             .or_else(asked)
             .unwrap_or(Setting::Unset)
+    }
+
+    /// Whether only Airflow can find a setting out, answered already or not.
+    pub fn is_elsewhere(&self, section: &str, key: &str) -> bool {
+        self.found(section, key) == Setting::Elsewhere
     }
 
     /// The value of a setting, where it is known.
@@ -223,6 +253,15 @@ fn known(value: String) -> Setting {
     }
 }
 
+/// The variables of settings as Airflow sees them; none where it would hang.
+fn expanded(around: &Around) -> BTreeMap<String, Option<String>> {
+    let named = around.variables.iter();
+    let settings = named.filter(|(name, _)| name.starts_with("AIRFLOW__"));
+    settings
+        .map(|(name, value)| (name.clone(), expand(value, around).ok()))
+        .collect()
+}
+
 /// What values can refer to: the service's variables, and the list of users.
 #[derive(Clone, Default)]
 pub(crate) struct Around {
@@ -273,115 +312,5 @@ impl Surroundings for Around {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn value(text: &str) -> Setting {
-        Setting::Value(text.to_owned())
-    }
-
-    #[test]
-    fn a_setting_is_looked_for_where_airflow_looks() {
-        let file = "[core]\nfernet_key = file\nold = x\n[celery]\nbroker_url_cmd = x\n";
-        for (variables, key, found) in [
-            (&[][..], ("core", "fernet_key"), value("file")),
-            (
-                &[("AIRFLOW__CORE__FERNET_KEY", "v")],
-                ("core", "fernet_key"),
-                value("v"),
-            ),
-            (
-                &[("AIRFLOW__CORE__FERNET_KEY", "")],
-                ("core", "fernet_key"),
-                Setting::Unset,
-            ),
-            (
-                &[("AIRFLOW__CORE__FERNET_KEY_CMD", "x")],
-                ("core", "fernet_key"),
-                Setting::Elsewhere,
-            ),
-            (
-                &[("AIRFLOW__CORE__FERNET_KEY_SECRET", "x")],
-                ("core", "fernet_key"),
-                Setting::Elsewhere,
-            ),
-            (&[], ("celery", "broker_url"), Setting::Elsewhere),
-            (&[], ("celery", "result_backend"), Setting::Unset),
-            (
-                &[("AIRFLOW__CORE__SQL_ALCHEMY_CONN", "old")],
-                ("database", "sql_alchemy_conn"),
-                value("old"),
-            ),
-            (
-                &[
-                    ("AIRFLOW__CORE__SQL_ALCHEMY_CONN", "old"),
-                    ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "$X/new"),
-                    ("X", "x"),
-                ],
-                ("database", "sql_alchemy_conn"),
-                value("x/new"),
-            ),
-            (
-                &[("AIRFLOW__WEBSERVER__SECRET_KEY", "old")],
-                ("api", "secret_key"),
-                value("old"),
-            ),
-        ] {
-            let variables = Variables::from_pairs(variables.iter().copied());
-            let config = Config::from_parts(&variables, file);
-            let setting = config.setting(key.0, key.1);
-            assert!(setting == found, "{key:?}: {:?}", setting.value());
-        }
-    }
-
-    #[test]
-    fn a_blank_variable_is_not_the_same_as_none() {
-        let variables = Variables::from_pairs([("AIRFLOW__CORE__FERNET_KEY", "")]);
-        let config = Config::from_parts(&variables, "");
-        assert!(config.is_blank("core", "fernet_key"));
-        assert!(!config.is_blank("api", "secret_key"));
-    }
-
-    #[test]
-    fn the_file_is_where_airflow_looks_for_it() {
-        for (variables, path) in [
-            (&[("HOME", "/h")][..], "/h/airflow/airflow.cfg"),
-            (
-                &[("AIRFLOW_HOME", "/opt/airflow")],
-                "/opt/airflow/airflow.cfg",
-            ),
-            (
-                &[("AIRFLOW_HOME", "$ROOT/a"), ("ROOT", "/r")],
-                "/r/a/airflow.cfg",
-            ),
-            (
-                &[
-                    ("AIRFLOW_HOME", "/opt/airflow"),
-                    ("AIRFLOW_CONFIG", "/etc/a.cfg"),
-                ],
-                "/etc/a.cfg",
-            ),
-        ] {
-            let variables = Variables::from_pairs(variables.iter().copied());
-            let around = Around::of(&variables, None);
-            assert_eq!(around.config_path(), Path::new(path));
-        }
-    }
-
-    #[test]
-    fn homes_come_from_the_list_of_users() {
-        let users = "root:x:0:0:root:/root:/bin/sh\nshort:x\n".to_owned();
-        let around = Around::of(&Variables::default(), Some(users));
-        assert_eq!(around.home(Some("root")).as_deref(), Some("/root"));
-        assert_eq!(around.home(Some("none")), None);
-        assert_eq!(Around::default().home(Some("root")), None);
-    }
-
-    #[test]
-    fn debug_shows_no_value() {
-        let variables = Variables::from_pairs([("AIRFLOW__CORE__FERNET_KEY", "secret")]);
-        let config = Config::from_parts(&variables, "[api]\nsecret_key = secret\n");
-        let shown = format!("{config:?} {:?}", config.setting("core", "fernet_key"));
-        assert!(!shown.contains("secret"), "{shown}");
-    }
-}
+#[path = "config_tests.rs"]
+mod tests;

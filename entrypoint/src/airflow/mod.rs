@@ -50,7 +50,9 @@ pub struct Fab {
 /// One line: there is no `airflow`, or it lies in none of the places that are known. Only Airflow
 /// itself can answer then.
 pub fn installed(variables: &Variables) -> Result<Installed, String> {
-    let path = variables.raw("PATH").unwrap_or(OsStr::new(""));
+    let path = variables
+        .raw("PATH")
+        .unwrap_or(OsStr::new(command::DEFAULT_PATH));
     let program = command::find(OsStr::new("airflow"), Some(path), command::is_program)
         .ok_or("there is no program named airflow on PATH")?;
     let user_base = variables.raw("PYTHONUSERBASE").map(PathBuf::from);

@@ -7,5 +7,6 @@ mod url;
 pub mod wait;
 
 pub use sessions::Reconnect;
-pub use url::urls;
+pub(crate) use url::PARTS;
+pub use url::{target, urls};
 pub use wait::{no_refetch, wait};

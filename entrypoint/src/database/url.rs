@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 const SYNC: &str = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN";
 const ASYNC: &str = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC";
 const RESULTS: &str = "AIRFLOW__CELERY__RESULT_BACKEND";
-const PARTS: [&str; 7] = [
+/// What the URLs can be built from.
+pub(crate) const PARTS: [&str; 7] = [
     "ENTRYPOINT_DB_HOST",
     "ENTRYPOINT_DB_PORT",
     "ENTRYPOINT_DB_NAME",
@@ -67,8 +68,7 @@ pub fn urls(
         if !is_postgres {
             return Ok(None);
         }
-        let mut target =
-            Target::parse(&url).map_err(|why| refused(format!("{SYNC} cannot be used: {why}")))?;
+        let mut target = parsed(&url)?;
         inherit(&mut target, variables);
         if settle_roots(&mut target, variables)? {
             let mark = if url.contains('?') { '&' } else { '?' };
@@ -88,9 +88,7 @@ pub fn urls(
         return Ok(Some(target));
     }
     let mut target = match is_postgres {
-        true => {
-            Target::parse(&url).map_err(|why| refused(format!("{SYNC} cannot be used: {why}")))?
-        }
+        true => parsed(&url)?,
         false => Target::new(
             Host {
                 name: String::new(),
@@ -120,6 +118,24 @@ pub fn urls(
         variables.set(RESULTS, url, BUILT);
     }
     Ok(Some(target))
+}
+
+/// Where the database of a URL is that Airflow itself told; none where it is not PostgreSQL's. The URL
+/// stays as it is for the service, which finds it out again.
+///
+/// # Errors
+/// 65 for a URL that cannot be used.
+pub fn target(url: &str, variables: &Variables) -> Result<Option<Target>, Failure> {
+    if !url.starts_with("postgres") {
+        return Ok(None);
+    }
+    let mut target = parsed(url)?;
+    inherit(&mut target, variables);
+    Ok(Some(target))
+}
+
+fn parsed(url: &str) -> Result<Target, Failure> {
+    Target::parse(url).map_err(|why| refused(format!("{SYNC} cannot be used: {why}")))
 }
 
 /// Whether a URL is made here: nobody set it, or it was made here before and a password has changed.

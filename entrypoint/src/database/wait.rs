@@ -2,20 +2,13 @@
 
 use super::policy::{Verdict, judge};
 use crate::failure::Failure;
-use agent::backoff::backoff;
+use crate::tries::{SHORTEST_TRY, Tries};
 use agent::exit::Exit;
 use agent::postgres::{ConnectError, Reason, Session, Target, connect};
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_postgres::SimpleQueryMessage;
 
-/// One try: longer than a resolver's five seconds for a server of names that is silent.
-const TRY: Duration = Duration::from_secs(10);
-/// The shortest try, where the deadline is near.
-const SHORTEST_TRY: Duration = Duration::from_secs(1);
-/// Between two tries. Fifty tasks that wait for one server ask it no more than 25 times a second.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// What the sessions are called in `pg_stat_activity`.
 pub const APPLICATION: &str = "trimtab-entrypoint";
 
@@ -34,26 +27,17 @@ pub async fn wait(
     deadline: Instant,
     mut refetch: impl AsyncFnMut() -> Result<Option<Target>, Failure>,
 ) -> Result<Session, Failure> {
-    let started = Instant::now();
-    let mut pauses = backoff(FIRST_PAUSE, LONGEST_PAUSE, fastrand::u64(..));
+    let mut tries = Tries::<Reason>::until(deadline);
     let mut refetched = false;
-    let mut told: Option<Reason> = None;
-    let mut tries = 0_u32;
     loop {
-        tries += 1;
-        let left = deadline.saturating_duration_since(Instant::now());
-        let limit = match tries {
-            1 if left.is_zero() => TRY,
-            _ => left.clamp(SHORTEST_TRY, TRY),
-        };
-        let error = match usable(target, limit).await {
+        let error = match usable(target, tries.next_limit()).await {
             Ok(session) => {
-                if told.is_some() {
+                if tries.has_told() {
                     tracing::info!(
                         event = "database_available",
                         database = %target,
-                        tries,
-                        seconds = started.elapsed().as_secs_f64(),
+                        tries = tries.count(),
+                        seconds = tries.elapsed().as_secs_f64(),
                         "the database lets in"
                     );
                 }
@@ -81,25 +65,19 @@ pub async fn wait(
             }
             fatal @ Verdict::Fatal(..) => return Err(refused(target, &error, fatal)),
         };
-        // A state is told when it begins and when it changes, not at each try.
-        if told.as_ref() != Some(&error.reason) {
+        if tries.is_news(&error.reason) {
             tracing::warn!(
                 event = "database_unavailable",
                 database = %target,
                 reason = %error,
-                tries,
+                tries = tries.count(),
                 "waiting for the database"
             );
-            told = Some(error.reason.clone());
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            let waited = agent_duration(started.elapsed());
+        if let Err(waited) = tries.pause().await {
             let why = format!("database {target} did not let in within {waited}: {error}; {fix}");
             return Err(Failure::new(Exit::Unavailable, why));
         }
-        let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
-        tokio::time::sleep(pause.min(left)).await;
     }
 }
 
@@ -113,13 +91,6 @@ fn refused(target: &Target, error: &ConnectError, verdict: Verdict) -> Failure {
         target.user
     );
     Failure::new(exit, why)
-}
-
-fn agent_duration(elapsed: Duration) -> String {
-    match elapsed.as_secs() {
-        0 => format!("{} ms", elapsed.as_millis()),
-        seconds => format!("{seconds} s"),
-    }
 }
 
 /// A session that answered a query, of a server that takes writes.

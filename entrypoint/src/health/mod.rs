@@ -5,10 +5,8 @@
 //! | [`plan`] | what is looked at, by service: pure |
 //! | [`judge`] | what follows from what was seen: pure |
 //! | [`row`] | the service's row in Airflow's `job` table |
-//! | [`http`] | one small request |
 //! | [`witness`] | the database and the broker, one connection each at most |
 
-pub mod http;
 pub mod judge;
 pub mod plan;
 pub mod row;
@@ -17,6 +15,7 @@ pub mod witness;
 use std::convert::Infallible;
 use std::time::{Duration, SystemTime};
 
+use agent::http;
 use agent::metrics::{Metric, Metrics, Unit};
 use agent::status::Status;
 use hyper::Method;
@@ -67,6 +66,8 @@ pub struct Watch<'a, W> {
     pub status: &'a Status,
     /// Where `ServiceHealthy` and `OomKills` go.
     pub metrics: &'a Metrics,
+    /// What goes with them each time: whoever fetches metrics sees the last publication alone.
+    pub beside: Vec<Metric>,
     /// From the first signal that asks to end on, the state stays.
     pub stop: &'a Stop,
     /// What the kernel killed.
@@ -115,7 +116,7 @@ impl<W: Witness> Watch<'_, W> {
                 false => self.pace.starting,
             };
             // Until the next look hardly anything is needed.
-            crate::footprint::release_code();
+            agent::footprint::release_code();
             tokio::select! {
                 () = sleep(wait) => {}
                 _ = self.stop.wait() => {}
@@ -157,7 +158,7 @@ impl<W: Witness> Watch<'_, W> {
                     return Seen::Alive;
                 }
                 // Its own server asks the database too, and says the same of one that is away as of a
-                // scheduler that is dead. So does a look of our own not.
+                // scheduler that is dead. The row tells the two apart.
                 let own = own.clone();
                 self.row(&own, names, started).await
             }
@@ -212,20 +213,19 @@ impl<W: Witness> Watch<'_, W> {
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "nobody kills 2^53 processes")]
     fn publish(&self, healthy: bool) {
-        self.metrics.publish(&[
-            Metric {
-                name: names::SERVICE_HEALTHY,
-                unit: Unit::None,
-                value: f64::from(u8::from(healthy)),
-            },
-            Metric {
-                name: names::OOM_KILLS,
-                unit: Unit::Count,
-                value: self.oom.kills() as f64,
-            },
-        ]);
+        let mut metrics = self.beside.clone();
+        metrics.extend([service_healthy(healthy), self.oom.metric()]);
+        self.metrics.publish(&metrics);
+    }
+}
+
+/// 1 or 0.
+fn service_healthy(healthy: bool) -> Metric {
+    Metric {
+        name: names::SERVICE_HEALTHY,
+        unit: Unit::None,
+        value: f64::from(u8::from(healthy)),
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 use super::plan::Node;
 use super::row::{self, Own, Row};
 use crate::broker::worker_answers_under;
+use crate::schema::message;
 
 /// Who can say how the service is. An error means that nobody can, in one line.
 #[expect(async_fn_in_trait, reason = "used within this crate, on one thread")]
@@ -80,7 +81,7 @@ impl Witness for Outside {
             }
             Ok(Err(error)) => Err(format!(
                 "Airflow's database did not answer: {}",
-                reason(&error)
+                message(&error)
             )),
             Err(_) => Err(format!(
                 "Airflow's database did not answer within {limit:?}"
@@ -93,13 +94,5 @@ impl Witness for Outside {
             return Err("the broker is not known to the entrypoint".to_owned());
         };
         worker_answers_under(&node.key_prefix, broker.reveal(), &node.name, limit).await
-    }
-}
-
-/// The server's own words, or the client's.
-fn reason(error: &tokio_postgres::Error) -> String {
-    match error.as_db_error() {
-        Some(answer) => format!("{} (SQLSTATE {})", answer.message(), answer.code().code()),
-        None => error.to_string(),
     }
 }

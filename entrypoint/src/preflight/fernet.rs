@@ -1,17 +1,21 @@
-//! Whether a Fernet key opens what the database holds, without decrypting anything.
+//! Whether a Fernet key opens what the database holds.
 //!
-//! A token carries an HMAC-SHA256 under the key's first half; the right key is the one that reproduces
-//! it (the second half, which encrypts, goes untried). Keys are read exactly as Python's `cryptography`
+//! A token carries an HMAC-SHA256 under the key's first half, and its text is encrypted under the second,
+//! by AES-128 in CBC mode with padding. Both halves are tried: a key that was copied with one wrong
+//! character differs in one of them alone, and signs as before where it is the second. Keys are read exactly as Python's `cryptography`
 //! reads them, tolerance for odd characters included: a key that Airflow takes is never refused here,
 //! one that it refuses never passes.
 
+use aes::Aes128;
+use aes::cipher::BlockCipherDecrypt as _;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::fmt;
 
-/// A version byte, a time, the initialisation vector and the HMAC: a token without a message.
-const SHORTEST: usize = 1 + 8;
+/// Before the initialisation vector and the text: a version byte and a time.
+const HEAD: usize = 1 + 8;
 const VERSION: u8 = 0x80;
+const BLOCK: usize = 16;
 const SIGNATURE: usize = 32;
 
 /// One key: the first half signs, the second encrypts. `Debug` shows neither.
@@ -74,10 +78,11 @@ impl Keys {
         let Some((signed, signature)) = data.split_last_chunk::<SIGNATURE>() else {
             return false;
         };
-        if data.first() != Some(&VERSION) || data.len() < SHORTEST {
+        let Some((&[VERSION, ..], encrypted)) = signed.split_first_chunk::<HEAD>() else {
             return false;
-        }
-        self.0.iter().any(|key| key.signed(signed, signature))
+        };
+        let mut keys = self.0.iter();
+        keys.any(|key| key.signed(signed, signature) && key.encrypted(encrypted))
     }
 
     /// The keys' bytes one after the other, to key another HMAC with.
@@ -93,6 +98,30 @@ impl Key {
             return false;
         };
         mac.chain_update(data).verify_slice(signature).is_ok()
+    }
+
+    /// Whether these blocks, the first of them the initialisation vector, become padded UTF-8, which all
+    /// is that Airflow encrypts. Of the texts that another key makes of them, one in 256 is padded, and
+    /// hardly one of those is UTF-8.
+    fn encrypted(&self, blocks: &[u8]) -> bool {
+        let (blocks, rest) = blocks.as_chunks::<BLOCK>();
+        let Ok(cipher) = Aes128::new_from_slice(&self.0[16..]) else {
+            return false;
+        };
+        let mut text = Vec::new();
+        for pair in blocks.windows(2) {
+            let mut block = pair[1].into();
+            cipher.decrypt_block(&mut block);
+            text.extend(block.iter().zip(pair[0]).map(|(byte, mask)| byte ^ mask));
+        }
+        let Some(padding) = text.last().map(|byte| usize::from(*byte)) else {
+            return false;
+        };
+        let is_padded = (1..=BLOCK).contains(&padding)
+            && text[text.len() - padding..]
+                .iter()
+                .all(|byte| usize::from(*byte) == padding);
+        rest.is_empty() && is_padded && std::str::from_utf8(&text[..text.len() - padding]).is_ok()
     }
 }
 
@@ -161,6 +190,16 @@ mod tests {
             (OTHER.to_owned(), false),
         ] {
             assert_eq!(Keys::parse(&keys).map(|keys| keys.open(TOKEN)), Ok(opens));
+        }
+    }
+
+    #[test]
+    fn a_key_with_one_wrong_character_opens_nothing_in_whichever_half_it_is() {
+        for place in 0..KEY.len() - 2 {
+            let mut key = KEY.to_owned().into_bytes();
+            key[place] = if key[place] == b'A' { b'B' } else { b'A' };
+            let keys = Keys::parse(&String::from_utf8(key).unwrap()).unwrap();
+            assert!(!keys.open(TOKEN), "{place}");
         }
     }
 

@@ -3,6 +3,7 @@
 use super::fernet::Keys;
 use super::finding::{Finding, Level};
 use super::subject::Subject;
+use crate::schema::message;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
@@ -31,9 +32,7 @@ pub(super) async fn fetch(client: &Client, schema: Option<&str>) -> Result<Vec<E
             let _ = client.batch_execute("ROLLBACK").await;
             match error.code() {
                 Some(&SqlState::UNDEFINED_TABLE) => Ok(Vec::new()),
-                _ => Err(error
-                    .as_db_error()
-                    .map_or_else(|| error.to_string(), |error| error.message().to_owned())),
+                _ => Err(message(&error)),
             }
         }
     }

@@ -14,6 +14,7 @@ mod trouble;
 mod value;
 
 use crate::airflow::version::Version;
+use crate::database;
 use crate::failure::Failure;
 use crate::settings::{ParameterSettings, Settings};
 use crate::variables::{Source, Variables};
@@ -27,14 +28,8 @@ use tracing::warn;
 use trouble::NameTrouble;
 use value::Fetched;
 
-/// What the database's password may stand in, and what may change together with it.
-const DATABASE: [&str; 10] = [
-    "ENTRYPOINT_DB_HOST",
-    "ENTRYPOINT_DB_PORT",
-    "ENTRYPOINT_DB_NAME",
-    "ENTRYPOINT_DB_USER",
-    "ENTRYPOINT_DB_PASSWORD",
-    "ENTRYPOINT_DB_SSLMODE",
+/// What the database's password may stand in, beside the parts; it changes together with them.
+const URLS: [&str; 4] = [
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC",
     "AIRFLOW__CORE__SQL_ALCHEMY_CONN",
@@ -67,14 +62,15 @@ pub async fn resolve(
     let plan = Plan {
         parameters: settings.parameters.clone(),
         airflow: airflow.copied(),
-        only: None,
+        is_wanted: |_| true,
+        is_told: true,
     };
     let before = variables.clone();
     let mut ssm = Ssm::new(variables.environment(), deadline);
     // In a box, as the SDK's futures are large: what holds this one for the container's life is not.
     let found = Box::pin(plan.fetch(&before, &mut ssm)).await?;
 
-    let is_databases = |found: &Found| DATABASE.contains(&found.variable.as_str());
+    let is_databases = |found: &Found| is_databases(&found.variable);
     let resolved = Resolved {
         variables: found.len(),
         calls: ssm.calls(),
@@ -110,7 +106,8 @@ pub async fn refetch(
     let plan = Plan {
         parameters: settings.parameters.clone(),
         airflow: airflow.copied(),
-        only: Some(&DATABASE),
+        is_wanted: is_databases,
+        is_told: false,
     };
     let mut ssm = Ssm::new(before.environment(), deadline);
     let mut is_different = false;
@@ -128,12 +125,18 @@ pub async fn refetch(
     Ok(is_different)
 }
 
+fn is_databases(variable: &str) -> bool {
+    database::PARTS.contains(&variable) || URLS.contains(&variable)
+}
+
 /// What to look for.
-struct Plan<'a> {
+struct Plan {
     parameters: ParameterSettings,
     airflow: Option<Version>,
-    /// The variables that matter; none for all.
-    only: Option<&'a [&'a str]>,
+    /// The variables that matter.
+    is_wanted: fn(&str) -> bool,
+    /// Whether what is listed and not used is said: the first time.
+    is_told: bool,
 }
 
 /// A variable with its value.
@@ -152,7 +155,7 @@ struct Pending {
     is_last: bool,
 }
 
-impl Plan<'_> {
+impl Plan {
     async fn fetch(&self, variables: &Variables, ssm: &mut Ssm) -> Result<Vec<Found>, Failure> {
         let (references, malformed) = precedence::references(variables);
         if !malformed.is_empty() {
@@ -179,7 +182,7 @@ impl Plan<'_> {
             }
         }
         for (variable, reference) in references {
-            if self.is_wanted(&variable) {
+            if (self.is_wanted)(&variable) {
                 pending.push(Pending {
                     source: source(&reference),
                     variable,
@@ -239,7 +242,7 @@ impl Plan<'_> {
             ("ENTRYPOINT_SSM_PATHS", &paths.ignored),
             ("ENTRYPOINT_PARAMETERS", &layout.ignored),
         ] {
-            if !ignored.is_empty() && self.only.is_none() {
+            if !ignored.is_empty() && self.is_told {
                 let parameters = ignored.join(", ");
                 warn!(
                     event = "parameters_ignored",
@@ -257,16 +260,12 @@ impl Plan<'_> {
             })
         };
         let all = sourced(paths, Source::Path).chain(sourced(layout, Source::Layout));
-        let wanted = all.filter(|(variable, ..)| self.is_wanted(variable));
+        let wanted = all.filter(|(variable, ..)| (self.is_wanted)(variable));
         Ok(wanted
             .filter_map(|(variable, source, parameter)| {
                 Some((variable, source, values.get(&parameter)?.clone()))
             })
             .collect())
-    }
-
-    fn is_wanted(&self, variable: &str) -> bool {
-        self.only.is_none_or(|names| names.contains(&variable))
     }
 }
 

@@ -1,12 +1,18 @@
 //! Airflow's own commands, run as children that never outlive their purpose.
 
-use crate::supervise::{Child, Children, Input, Launch, Outcome, Scope, Signal, SpawnError};
+use crate::supervise::{
+    Child, Children, Input, Launch, Outcome, Output, Scope, Signal, SpawnError,
+};
 use crate::variables::Variables;
 use std::ffi::OsString;
+use std::io;
 use std::time::Duration;
 
 /// From SIGTERM to SIGKILL: Python ends at once, unless it is deep in a library.
 const END: Duration = Duration::from_secs(5);
+
+/// No answer that is read is longer, log lines of Airflow's among it included.
+const LONGEST_ANSWER: usize = 64 << 10;
 
 /// A child that is ended when this is dropped.
 #[derive(Debug)]
@@ -25,15 +31,56 @@ impl Running {
     ) -> Result<Self, SpawnError> {
         variables.retain(|(name, _)| more.iter().all(|(other, _)| name != other));
         variables.extend(more.iter().map(|(name, value)| (name.into(), value.into())));
+        Self::spawn(children, words, variables, input, Output::Inherit)
+    }
+
+    /// As [`Running::airflow`], with its standard output for [`Running::answer`].
+    pub(crate) fn asking(
+        children: &Children,
+        words: &[&str],
+        variables: Vec<(OsString, OsString)>,
+    ) -> Result<Self, SpawnError> {
+        Self::spawn(children, words, variables, Input::Null, Output::Piped)
+    }
+
+    fn spawn(
+        children: &Children,
+        words: &[&str],
+        variables: Vec<(OsString, OsString)>,
+        input: Input,
+        output: Output,
+    ) -> Result<Self, SpawnError> {
         let words = words.iter().map(Into::into).collect();
         let mut launch = Launch::new("airflow", words, variables);
         launch.input = input;
+        launch.output = output;
         // Without a terminal: getpass would ask it in place of its input.
         launch.session = true;
         launch.dies_with_us = true;
         Ok(Self {
             child: children.spawn(launch)?,
         })
+    }
+
+    /// Reads what it writes to its standard output, and waits for its end. What is beyond
+    /// [`LONGEST_ANSWER`] is read and left.
+    pub(crate) async fn answer(&mut self) -> (Outcome, Vec<u8>) {
+        let mut answer = Vec::new();
+        if let Some(output) = self.child.output.take() {
+            let mut bytes = [0; 4096];
+            while output.readable().await.is_ok() {
+                match output.try_read(&mut bytes) {
+                    Ok(0) => break,
+                    Ok(count) if answer.len() < LONGEST_ANSWER => {
+                        answer.extend_from_slice(&bytes[..count]);
+                    }
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(_) => break,
+                }
+            }
+        }
+        (self.child.wait().await, answer)
     }
 
     /// Waits for its end.

@@ -10,7 +10,8 @@ use nix::unistd::getpid;
 use tokio::net::unix::pipe;
 use tokio::sync::watch;
 
-use super::launch::{self, Launch, SpawnError};
+use super::launch::{self, Launch};
+use super::refused::SpawnError;
 use super::signal::{Scope, Signal};
 use super::signals::{self, Signals, Stop};
 
@@ -25,7 +26,7 @@ pub struct Children {
 pub struct Child {
     /// Its process id, and that of its group if it has its own.
     pub pid: i32,
-    /// Its standard output and error, where they were asked for.
+    /// Its standard output, where it was asked for.
     pub output: Option<pipe::Receiver>,
     state: watch::Receiver<State>,
     shared: Arc<Shared>,

@@ -21,7 +21,9 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::unistd::{ForkResult, Pid, fork, getppid, pipe2, setpgid, setsid};
 use tokio::net::unix::pipe;
 
+use super::refused::SpawnError;
 use super::terminal;
+use crate::command;
 
 /// What to start, and how. `Launch::new` has the common defaults.
 pub struct Launch {
@@ -33,7 +35,7 @@ pub struct Launch {
     pub variables: Vec<(OsString, OsString)>,
     /// Its standard input.
     pub input: Input,
-    /// Its standard output and error.
+    /// Its standard output.
     pub output: Output,
     /// Whether it leads a process group of its own.
     pub group: bool,
@@ -57,27 +59,13 @@ pub enum Input {
     Bytes(Vec<u8>),
 }
 
-/// A standard output and error.
+/// A standard output; standard error is always this process's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
     /// This process's own: nothing of what the child writes passes through here.
     Inherit,
-    /// Both to [`super::Child::output`].
+    /// To [`super::Child::output`]: an answer that is to be read.
     Piped,
-}
-
-/// Why a program was not started.
-#[derive(Debug, thiserror::Error)]
-pub enum SpawnError {
-    /// Exit 127.
-    #[error("{0} is not found: check the command, and PATH in the image")]
-    NotFound(String),
-    /// Exit 126.
-    #[error("{0} cannot be executed: {1}")]
-    NotExecutable(String, Errno),
-    /// Out of processes, memory or descriptors, or an input that is too large.
-    #[error("{0} cannot be started: {1}")]
-    System(String, io::Error),
 }
 
 /// What was started.
@@ -85,9 +73,6 @@ pub(super) struct Started {
     pub(super) pid: Pid,
     pub(super) output: Option<pipe::Receiver>,
 }
-
-/// Where programs are looked for without a PATH, as by execvp of glibc.
-const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
 /// A pipe's capacity, unless somebody set another.
 const PIPE: usize = 64 << 10;
@@ -109,16 +94,6 @@ impl Launch {
             foreground: false,
             session: false,
             dies_with_us: false,
-        }
-    }
-}
-
-impl SpawnError {
-    /// The shell's code for it.
-    pub fn code(&self) -> u8 {
-        match self {
-            Self::NotFound(_) => 127,
-            Self::NotExecutable(..) | Self::System(..) => 126,
         }
     }
 }
@@ -194,9 +169,18 @@ pub(super) fn start(launch: Launch) -> Result<Started, SpawnError> {
     match fork_and_exec(&prepared) {
         Ok(pid) => Ok(Started { pid, output }),
         Err(Failed::Fork(error)) => Err(system(error.into())),
-        Err(Failed::Exec(Errno::ENOENT | Errno::ENOTDIR)) => Err(SpawnError::NotFound(name)),
+        Err(Failed::Exec(Errno::ENOENT | Errno::ENOTDIR)) if !is_there(&prepared.candidates) => {
+            Err(SpawnError::NotFound(name))
+        }
         Err(Failed::Exec(error)) => Err(SpawnError::NotExecutable(name, error)),
     }
+}
+
+/// Whether one of the files is there: what is not found is then what its first line names.
+fn is_there(candidates: &[CString]) -> bool {
+    let file = |candidate: &CString| OsStr::from_bytes(candidate.as_bytes()).to_owned();
+    let mut files = candidates.iter().map(file);
+    files.any(|file| std::path::Path::new(&file).exists())
 }
 
 /// The files that `program` may mean. A name without a slash is looked for in each directory of PATH.
@@ -210,7 +194,7 @@ fn candidates(program: &OsStr, variables: &[(OsString, OsString)]) -> Vec<CStrin
     let path = variables
         .iter()
         .find(|(name, _)| name == "PATH")
-        .map_or(OsStr::new(DEFAULT_PATH), |(_, value)| value);
+        .map_or(OsStr::new(command::DEFAULT_PATH), |(_, value)| value);
     std::env::split_paths(path)
         .map(|directory| match directory.as_os_str().is_empty() {
             // An empty entry is the working directory.
@@ -347,7 +331,6 @@ fn become_program(prepared: &Prepared, pointers: &Pointers) -> Result<Infallible
     }
     if let Some(stdout) = &prepared.stdout {
         duplicate(stdout.as_raw_fd(), libc::STDOUT_FILENO)?;
-        duplicate(stdout.as_raw_fd(), libc::STDERR_FILENO)?;
     }
     reset_signals();
     SigSet::empty().thread_set_mask()?;

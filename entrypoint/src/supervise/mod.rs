@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`signal`] | a signal, a rewriting, a scope: values |
 //! | `signals` | the handlers and the thread that hears them: [`Stop`], [`Signals`] |
-//! | `launch` | fork and exec |
+//! | `launch`, `refused` | fork and exec, and why it was not |
 //! | `children` | [`Children`]: spawns, and reaps what is ours and what others left |
 //! | `terminal` | the terminal's foreground |
 //! | `ending` | what is left when the main process has ended |
@@ -12,6 +12,7 @@
 mod children;
 mod ending;
 mod launch;
+mod refused;
 pub mod signal;
 mod signals;
 mod terminal;
@@ -21,7 +22,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 pub use self::children::{Child, Children, Outcome};
-pub use self::launch::{Input, Launch, Output, SpawnError};
+pub use self::launch::{Input, Launch, Output};
+pub use self::refused::SpawnError;
 pub use self::signal::{Rewrite, Scope, Signal};
 pub use self::signals::{Signals, Stop};
 

@@ -22,9 +22,9 @@ def keys(case):
 
 def opens(fernet, token):
     try:
-        fernet.decrypt(token.encode())
+        fernet.decrypt(token.encode()).decode()
         return True
-    except InvalidToken:
+    except (InvalidToken, UnicodeDecodeError):
         return False
 
 

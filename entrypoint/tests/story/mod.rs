@@ -59,9 +59,14 @@ impl Scene {
     }
 
     pub(crate) fn entrypoint(&self) -> Program {
+        self.given(Program::new(env!("CARGO_BIN_EXE_entrypoint")))
+    }
+
+    /// What the program is told.
+    pub(crate) fn given(&self, program: Program) -> Program {
         let programs = Postgres::shared().programs().display().to_string();
         let path = format!("{}:{programs}:/usr/bin:/bin", self.airflow.bin().display());
-        Program::new(env!("CARGO_BIN_EXE_entrypoint"))
+        program
             .envs(Moto::shared().environment())
             .env("PATH", path)
             .env("AIRFLOW_HOME", self.airflow.home())

@@ -2,7 +2,7 @@
 
 use super::{LONGEST_PATH, MOST};
 use crate::percent;
-use crate::text::split_once;
+use crate::text::{pieces, split_once};
 
 /// What stands for every key.
 pub(super) const ANY: &[u8] = b"*";
@@ -33,19 +33,24 @@ impl<'a> Spelling<'a> {
         if !percent::is_well_formed(text) {
             return Err("% in an assertion needs two hexadecimal digits");
         }
-        for one in text.split(|&byte| byte == b'&') {
+        let mut count = 0;
+        for one in pieces(text, b'&') {
             let Some((path, _)) = split_once(one, b'=') else {
                 return Err("an assertion is path=value");
             };
-            let keys = path.split(|&byte| byte == b'.');
-            if keys.clone().any(<[u8]>::is_empty) {
-                return Err("a key in an assertion's path is empty");
+            let mut keys = 0;
+            for key in pieces(path, b'.') {
+                if key.is_empty() {
+                    return Err("a key in an assertion's path is empty");
+                }
+                keys += 1;
             }
-            if keys.count() > LONGEST_PATH {
+            if keys > LONGEST_PATH {
                 return Err("an assertion's path has more than 8 keys");
             }
+            count += 1;
         }
-        if text.split(|&byte| byte == b'&').count() > MOST {
+        if count > MOST {
             return Err("there are more than 16 assertions");
         }
         Ok(Self { text })
@@ -58,15 +63,13 @@ impl<'a> Spelling<'a> {
 
     /// Paths and values.
     pub(super) fn pairs(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        self.text
-            .split(|&byte| byte == b'&')
-            .filter_map(|one| split_once(one, b'='))
+        pieces(self.text, b'&').filter_map(|one| split_once(one, b'='))
     }
 }
 
 /// The key at a place of a path, the outermost first.
 pub(super) fn key(path: &[u8], place: usize) -> Option<&[u8]> {
-    path.split(|&byte| byte == b'.').nth(place)
+    pieces(path, b'.').nth(place)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::text::{decimal, has};
+use crate::text::{decimal, has, pieces};
 
 pub(super) fn parse(text: &[u8]) -> Option<IpAddr> {
     match has(text, b':') {
@@ -12,9 +12,10 @@ pub(super) fn parse(text: &[u8]) -> Option<IpAddr> {
 }
 
 /// Four decimal numbers; no octal ones, which others read differently.
+#[inline(never)]
 pub(super) fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
     let mut octets = [0; 4];
-    let mut parts = text.split(|&byte| byte == b'.');
+    let mut parts = pieces(text, b'.');
     for octet in &mut octets {
         let part = parts.next()?;
         if part.len() > 3 || (part.len() > 1 && part.starts_with(b"0")) {
@@ -26,48 +27,74 @@ pub(super) fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
 }
 
 /// Eight groups, of which one `::` stands for one at least that is zero; the last two may be IPv4.
+#[inline(never)]
 pub(super) fn ipv6(text: &[u8]) -> Option<Ipv6Addr> {
-    let mut groups = [0_u16; 8];
-    let Some(gap) = text.windows(2).position(|pair| pair == b"::") else {
-        return (fill(text, true, &mut groups)? == 8).then(|| groups.into());
+    let mut octets = [0; 16];
+    let mut count = 0;
+    let mut put = |octet, count: &mut usize| {
+        *octets.get_mut(*count)? = octet;
+        *count += 1;
+        Some(())
     };
-    let head = fill(text.get(..gap)?, false, &mut groups)?;
-    let mut tail = [0_u16; 8];
-    let count = fill(text.get(gap + 2..)?, true, &mut tail)?;
-    if head + count > 7 {
+    // How many octets stand before the `::`, which is one empty part once the colon is taken off that
+    // nothing stands before or behind.
+    let mut gap = None;
+    let mut parts = pieces(without_outer_colons(text)?, b':');
+    while let Some(part) = parts.next() {
+        if part.is_empty() {
+            if gap.replace(count).is_some() {
+                return None;
+            }
+        } else if has(part, b'.') {
+            for octet in ipv4(part)?.octets() {
+                put(octet, &mut count)?;
+            }
+            if parts.next().is_some() {
+                return None;
+            }
+        } else {
+            let group = group(part)?;
+            put((group >> 8) as u8, &mut count)?;
+            put(group as u8, &mut count)?;
+        }
+    }
+    if gap.is_some() == (count == 16) {
         return None;
     }
-    groups
-        .get_mut(8 - count..)?
-        .copy_from_slice(tail.get(..count)?);
-    Some(groups.into())
+    // What stands behind the gap moves to the end.
+    let gap = gap.unwrap_or(count);
+    let mut to = 16;
+    while count > gap {
+        count -= 1;
+        to -= 1;
+        let octet = core::mem::take(octets.get_mut(count)?);
+        *octets.get_mut(to)? = octet;
+    }
+    Some(octets.into())
 }
 
-/// The groups of a part without `::`; how many there are.
-fn fill(text: &[u8], is_last: bool, groups: &mut [u16; 8]) -> Option<usize> {
-    let mut count = 0;
-    if text.is_empty() {
-        return Some(0);
+/// Without the first and the last colon, each of which must be one of two.
+fn without_outer_colons(text: &[u8]) -> Option<&[u8]> {
+    let text = match text {
+        [b':', rest @ ..] => rest.first().filter(|&&byte| byte == b':').map(|_| rest)?,
+        _ => text,
+    };
+    match text {
+        [b':'] => Some(b""),
+        [.., before, b':'] if *before != b':' => None,
+        [rest @ .., b':'] => Some(rest),
+        _ => Some(text),
     }
-    let mut parts = text.split(|&byte| byte == b':').peekable();
-    while let Some(part) = parts.next() {
-        if is_last && parts.peek().is_none() && has(part, b'.') {
-            let [a, b, c, d] = ipv4(part)?.octets();
-            groups
-                .get_mut(count..count + 2)?
-                .copy_from_slice(&[u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])]);
-            return Some(count + 2);
-        }
-        if part.is_empty() || part.len() > 4 {
-            return None;
-        }
-        let group = part.iter().try_fold(0, |group, &byte| {
-            Some(group << 4 | (byte as char).to_digit(16)? as u16)
-        })?;
-        *groups.get_mut(count)? = group;
-        count += 1;
+}
+
+/// One to four hexadecimal digits.
+fn group(text: &[u8]) -> Option<u32> {
+    if text.len() > 4 {
+        return None;
     }
-    Some(count)
+    text.iter().try_fold(0, |group, &byte| {
+        Some(group << 4 | (byte as char).to_digit(16)?)
+    })
 }
 
 #[cfg(test)]

@@ -5,49 +5,31 @@ use crate::check::Check;
 /// The longest path and query, so that a request has an end.
 pub const LONGEST_TARGET: usize = 1_000;
 
-/// A GET, in one piece.
-#[derive(Debug)]
-#[repr(C)]
-pub struct Request {
-    length: usize,
-    bytes: [u8; Request::CAPACITY],
-}
+/// What the longest request fits into: target, base, host and port have theirs, the rest is ours.
+pub const LARGEST: usize = LONGEST_TARGET + 768;
 
-impl Request {
-    const CAPACITY: usize = LONGEST_TARGET + 768;
-
-    /// Of an `http:` check. The version is 1.1, which servers of 1.0 answer as well; without
-    /// `Accept-Encoding`, so that the body comes as it is.
-    pub fn get(check: &Check<'_>) -> Self {
-        let mut request = Self {
-            length: 0,
-            bytes: [0; Self::CAPACITY],
-        };
-        request.put(b"GET ");
-        request.put(check.base);
-        request.put(check.target);
-        request.put(b" HTTP/1.1\r\nHost: ");
-        request.put(check.authority);
-        request.put(
-            b"\r\nUser-Agent: trimtab-healthcheck\r\nAccept: */*\r\nConnection: close\r\n\r\n",
-        );
-        request
-    }
-
-    /// What to send.
-    pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
-    }
-
-    /// All parts fit: the target's length and the host's are bounded.
-    fn put(&mut self, part: &[u8]) {
+/// Writes a GET to the front of a buffer of [`LARGEST`] bytes at least; what to send.
+///
+/// The version is 1.1, which servers of 1.0 answer as well; without `Accept-Encoding`, so that the body
+/// comes as it is.
+pub fn request<'b>(check: &Check<'_>, buffer: &'b mut [u8]) -> &'b [u8] {
+    let mut length = 0;
+    for part in [
+        b"GET ",
+        check.base,
+        check.target,
+        b" HTTP/1.1\r\nHost: ",
+        check.authority,
+        b"\r\nUser-Agent: trimtab-healthcheck\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+    ] {
         for &byte in part {
-            if let Some(place) = self.bytes.get_mut(self.length) {
+            if let Some(place) = buffer.get_mut(length) {
                 *place = byte;
-                self.length += 1;
+                length += 1;
             }
         }
     }
+    buffer.get(..length).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -60,8 +42,8 @@ mod tests {
         let text = format!("http://{host}:65535/{}", "a".repeat(LONGEST_TARGET - 1));
         let mut check = Check::NONE;
         check.parse(text.as_bytes(), |_: &[u8]| None).unwrap();
-        let request = Request::get(&check);
-        let sent = String::from_utf8(request.as_bytes().to_vec()).unwrap();
+        let mut buffer = [0; LARGEST];
+        let sent = String::from_utf8(request(&check, &mut buffer).to_vec()).unwrap();
         assert!(sent.starts_with("GET /aaa"), "{sent}");
         assert!(
             sent.contains(&format!("\r\nHost: {host}:65535\r\n")),

@@ -3,15 +3,17 @@
 use crate::assertion::Assertions;
 use crate::check::Check;
 use crate::deadline::Deadline;
-use crate::http::{Event, Request, Response};
+use crate::http::{Event, LARGEST, Response, request};
 use crate::json::Scanner;
 use crate::system::{Descriptor, Error, Readiness};
 use crate::text::{Line, Unhealthy};
 
 use super::tcp;
 
-/// What is read at once; an answer may be of any size.
+/// What is read at once; an answer may be of any size. The request is gone by then, so that one buffer
+/// serves both: each page of the stack is a fault at its first use.
 const BUFFER: usize = 2_048;
+const _: () = assert!(LARGEST <= BUFFER);
 
 /// Asks, and judges the answer.
 ///
@@ -20,13 +22,13 @@ const BUFFER: usize = 2_048;
 #[inline(never)]
 pub(super) fn ask(check: &Check<'_>, deadline: &Deadline, why: &mut Line) -> Result<(), Unhealthy> {
     let socket = tcp::connect(check, deadline, why)?;
-    send(&socket, &Request::get(check), deadline, why)?;
+    let mut buffer = [0; BUFFER];
+    send(&socket, request(check, &mut buffer), deadline, why)?;
     let mut response = Response::new();
     let mut document = Document {
         scanner: Scanner::new(),
         assertions: Assertions::new(check.assertions),
     };
-    let mut buffer = [0; BUFFER];
     loop {
         let count = receive(&socket, &mut buffer, deadline, &response, why)?;
         let mut bytes = buffer.get(..count).unwrap_or_default();
@@ -116,11 +118,11 @@ impl Document<'_> {
 
 fn send(
     socket: &Descriptor,
-    request: &Request,
+    request: &[u8],
     deadline: &Deadline,
     why: &mut Line,
 ) -> Result<(), Unhealthy> {
-    let mut rest = request.as_bytes();
+    let mut rest = request;
     while !rest.is_empty() {
         match socket.send(rest) {
             Ok(count) => rest = rest.get(count..).unwrap_or_default(),
@@ -140,22 +142,16 @@ fn receive(
     response: &Response,
     why: &mut Line,
 ) -> Result<usize, Unhealthy> {
+    let what = match response.status() {
+        0 => "accepted the connection and did not answer",
+        _ => "began an answer that was not complete",
+    };
     loop {
-        // Asked each time: a server that always has more is never waited for.
-        let received = match deadline.left() {
-            1.. => socket.receive(buffer),
-            _ => Err(Error::AGAIN),
-        };
-        match received {
+        // Each time, as that looks at the clock: a server that always has more must not escape it.
+        wait(socket, Readiness::Read, deadline, what, why)?;
+        match socket.receive(buffer) {
             Ok(count) => return Ok(count),
-            Err(Error::INTERRUPTED) => {}
-            Err(Error::AGAIN) => {
-                let what = match response.status() {
-                    0 => "accepted the connection and did not answer",
-                    _ => "began an answer that was not complete",
-                };
-                wait(socket, Readiness::Read, deadline, what, why)?;
-            }
+            Err(Error::INTERRUPTED | Error::AGAIN) => {}
             Err(error) => return Err(error.show_in(why).failed()),
         }
     }

@@ -22,24 +22,24 @@ pub(super) mod number {
     pub(in crate::system) const STATX: usize = 291;
 }
 
-/// Makes a system call. An error is its number, negated.
+/// Makes a system call of up to six arguments. An error is its number, negated.
 ///
 /// # Safety
 /// Pointers among the arguments must be good for what the kernel does with them.
-pub(super) unsafe fn call(number: usize, arguments: [usize; 6]) -> isize {
-    let [a, b, c, d, e, f] = arguments;
+pub(super) unsafe fn call<const N: usize>(number: usize, arguments: [usize; N]) -> isize {
+    let argument = |place| arguments.get(place).copied().unwrap_or_default();
     let result;
     // SAFETY: the caller vouches for the pointers; the kernel changes no other register.
     unsafe {
         asm!(
             "svc 0",
             in("x8") number,
-            inlateout("x0") a => result,
-            in("x1") b,
-            in("x2") c,
-            in("x3") d,
-            in("x4") e,
-            in("x5") f,
+            inlateout("x0") argument(0) => result,
+            in("x1") argument(1),
+            in("x2") argument(2),
+            in("x3") argument(3),
+            in("x4") argument(4),
+            in("x5") argument(5),
             options(nostack),
         );
     }

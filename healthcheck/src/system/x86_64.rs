@@ -22,24 +22,24 @@ pub(super) mod number {
     pub(in crate::system) const STATX: usize = 332;
 }
 
-/// Makes a system call. An error is its number, negated.
+/// Makes a system call of up to six arguments. An error is its number, negated.
 ///
 /// # Safety
 /// Pointers among the arguments must be good for what the kernel does with them.
-pub(super) unsafe fn call(number: usize, arguments: [usize; 6]) -> isize {
-    let [a, b, c, d, e, f] = arguments;
+pub(super) unsafe fn call<const N: usize>(number: usize, arguments: [usize; N]) -> isize {
+    let argument = |place| arguments.get(place).copied().unwrap_or_default();
     let result;
     // SAFETY: the caller vouches for the pointers; these are all registers that the kernel changes.
     unsafe {
         asm!(
             "syscall",
             inlateout("rax") number => result,
-            in("rdi") a,
-            in("rsi") b,
-            in("rdx") c,
-            in("r10") d,
-            in("r8") e,
-            in("r9") f,
+            in("rdi") argument(0),
+            in("rsi") argument(1),
+            in("rdx") argument(2),
+            in("r10") argument(3),
+            in("r8") argument(4),
+            in("r9") argument(5),
             lateout("rcx") _,
             lateout("r11") _,
             options(nostack),

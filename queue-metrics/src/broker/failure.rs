@@ -66,6 +66,20 @@ impl Failure {
         Self::new(target, &ConnectError { reason, why })
     }
 
+    /// No answer within the limit of a reading as a whole.
+    pub fn silent(target: &Target, limit: std::time::Duration) -> Self {
+        let why = format!("no answer within {limit:?}");
+        let reason = Reason::Timeout;
+        Self::new(target, &ConnectError { reason, why })
+    }
+
+    /// It answers, but what it says may be behind the primary, or of a time before a failover.
+    pub fn replica(target: &Target) -> Self {
+        let why = "it is a replica (READONLY)".to_owned();
+        let reason = Reason::Server("READONLY".to_owned());
+        Self::new(target, &ConnectError { reason, why })
+    }
+
     /// From an answer that no Redis gives.
     pub(super) fn odd(target: &Target, what: &str) -> Self {
         let why = format!("broker {target}: {what} was answered with something unknown");
@@ -90,6 +104,10 @@ fn judge(error: &ConnectError) -> (Exit, &'static str) {
             Exit::Unavailable,
             "check its port, and whether it wants TLS (rediss://)",
         ),
+        Reason::Certificate if error.why.contains("out of date") => (
+            Exit::Permission,
+            "renew it, or correct this machine's clock",
+        ),
         Reason::Certificate => (
             Exit::Permission,
             "name the file of its authorities by --ca-file, and connect by the name that the certificate is for",
@@ -97,7 +115,7 @@ fn judge(error: &ConnectError) -> (Exit, &'static str) {
         Reason::Roots => (Exit::Source, "correct --ca-file or ssl_ca_certs in the URL"),
         Reason::Login if error.why.contains("NOPERM") => (
             Exit::Permission,
-            "give its user +llen +lindex +zrange +hmget +info +ping +subscribe on the broker's keys and channels",
+            "give its user +select +ping +info +llen +lindex +zrange +hmget +subscribe on the broker's keys and channels",
         ),
         Reason::Login => (
             Exit::Permission,

@@ -24,6 +24,12 @@ struct Worker {
     leaving: bool,
 }
 
+/// The name of the worker that just came up, where that is what was published.
+pub fn online(published: &[u8]) -> Option<String> {
+    let event = message::event(published)?;
+    (event.kind == "worker-online").then_some(event.hostname)
+}
+
 impl Workers {
     /// Takes in what a worker published at this time; what is no worker's event is passed over.
     ///
@@ -54,10 +60,22 @@ impl Workers {
         }
     }
 
-    /// Forgets who was silent for too long. To be called now and then: names of workers that are gone
-    /// would pile up.
-    pub fn forget(&mut self, at: Duration) {
-        self.known.retain(|_, worker| worker.counts(at));
+    /// Forgets who was silent for too long, and returns those of them that did not say goodbye, with the
+    /// tasks that they last told of. To be called now and then: names would pile up.
+    pub fn forget(&mut self, at: Duration) -> Vec<(String, u64)> {
+        let gone = self.known.extract_if(|_, worker| !worker.counts(at));
+        gone.filter(|(_, worker)| !worker.leaving)
+            .map(|(name, worker)| (name, worker.active))
+            .collect()
+    }
+
+    /// Each worker that lives or leaves: its name, its tasks, and whether it lives.
+    pub fn each(&self, at: Duration) -> impl Iterator<Item = (&str, u64, bool)> {
+        let counted = self
+            .known
+            .iter()
+            .filter(move |(_, worker)| worker.counts(at));
+        counted.map(|(name, worker)| (name.as_str(), worker.active, !worker.leaving))
     }
 
     /// How many live.
@@ -111,7 +129,8 @@ mod tests {
             let seen = (workers.alive(at), workers.active(at).sum::<u64>());
             assert_eq!(seen, (alive, tasks), "{at:?}");
         }
-        workers.forget(Duration::from_secs(124));
+        let gone = workers.forget(Duration::from_secs(124));
+        assert_eq!(gone, [("celery@c".to_owned(), 0)], "b said goodbye");
         assert_eq!(workers.known.len(), 1);
     }
 }

@@ -11,6 +11,9 @@ pub struct Layout {
     pub index: String,
     /// The hash from a tag to its message.
     pub messages: String,
+    /// For each group the sorted set of its workers that drain for a deployment, by when they last said
+    /// so; none where nobody asks.
+    pub draining: Vec<String>,
     /// Where workers say that they come, live and go.
     pub channels: [String; 3],
 }
@@ -33,8 +36,24 @@ impl Layout {
             queues: queues.into_iter().map(lists).collect(),
             index: format!("{prefix}unacked_index"),
             messages: format!("{prefix}unacked"),
+            draining: Vec::new(),
             channels: ["online", "heartbeat", "offline"].map(channel),
         }
+    }
+
+    /// The same, with what workers of these groups say of themselves.
+    #[must_use]
+    pub fn with_groups<'a>(
+        mut self,
+        keys: &Keys,
+        groups: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let prefix = &keys.prefix;
+        self.draining = groups
+            .into_iter()
+            .map(|group| draining_key(prefix, group))
+            .collect();
+        self
     }
 
     /// Every list, with the index of its queue.
@@ -44,6 +63,11 @@ impl Layout {
             .enumerate()
             .flat_map(|(queue, (_, lists))| lists.iter().map(move |list| (queue, list.as_str())))
     }
+}
+
+/// Where the workers of a group say that they drain for a deployment.
+pub fn draining_key(prefix: &str, group: &str) -> String {
+    format!("{prefix}trimtab.draining.{group}")
 }
 
 #[cfg(test)]

@@ -10,8 +10,10 @@ use std::time::Duration;
 /// A subscription that is confirmed.
 pub struct Listener {
     // The connection ends with either of them.
-    _sink: PubSubSink,
+    sink: PubSubSink,
     stream: Pin<Box<PubSubStream>>,
+    channels: [String; 3],
+    target: Target,
 }
 
 impl Listener {
@@ -30,11 +32,27 @@ impl Listener {
         let subscribed = sink.subscribe(&layout.channels[..]);
         match tokio::time::timeout(timeout, subscribed).await {
             Ok(Ok(())) => Ok(Self {
-                _sink: sink,
+                sink,
                 stream: Box::pin(stream),
+                channels: layout.channels.clone(),
+                target: target.clone(),
             }),
             Ok(Err(error)) => Err(Failure::of(target, &error)),
             Err(_) => Err(Failure::odd(target, "a subscription")),
+        }
+    }
+
+    /// Whether the line still stands, by subscribing once more, which changes nothing. A line that fell
+    /// silent looks like workers that died.
+    ///
+    /// # Errors
+    /// When there is no answer within `timeout`.
+    pub async fn check(&mut self, timeout: Duration) -> Result<(), Failure> {
+        let again = self.sink.subscribe(&self.channels[..]);
+        match tokio::time::timeout(timeout, again).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Failure::of(&self.target, &error)),
+            Err(_) => Err(Failure::silent(&self.target, timeout)),
         }
     }
 

@@ -5,9 +5,13 @@ use agent::redis::Target;
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, Value};
 use std::collections::{HashMap, HashSet};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Messages that one round trip fetches at most: a first look at a full system holds no more in memory.
 const AT_ONCE: usize = 500;
+
+/// How long a worker that said that it drains counts, in seconds: it says so every few.
+const SAID_LASTS: u64 = 60;
 
 /// What was read at one instant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +22,8 @@ pub struct Reading {
     pub next: Vec<(String, String)>,
     /// Messages in flight.
     pub in_flight: InFlight,
+    /// Workers that drain for a deployment, of each group, in the layout's order.
+    pub draining: Vec<u32>,
     /// The server itself, where it was looked at and let us look.
     pub server: Option<Server>,
 }
@@ -27,8 +33,8 @@ pub struct Reading {
 pub struct InFlight {
     /// From each queue, in the layout's order.
     pub queues: Vec<u64>,
-    /// The tags of those.
-    pub tags: HashSet<String>,
+    /// The tags of those, with the place of the queue in the layout.
+    pub tags: HashMap<String, usize>,
     /// From queues that are not in the layout.
     pub elsewhere: u64,
 }
@@ -86,6 +92,14 @@ impl Sampler {
             Some(Value::Array(tags)) => tags.into_iter().filter_map(text).collect(),
             answer => return Err(self.refused(answer, &self.layout.index, "sorted set")),
         };
+        for _ in &self.layout.draining {
+            // A user who may not ask, or a key of another's: nobody is known to drain.
+            let count = match answers.next() {
+                Some(Value::Int(count)) => u32::try_from(count).unwrap_or(0),
+                _ => 0,
+            };
+            reading.draining.push(count);
+        }
         if inspect {
             let info: Vec<String> = answers.filter_map(text).collect();
             reading.server = (!info.is_empty()).then(|| Server::parse(&info.join("\n")));
@@ -106,8 +120,12 @@ impl Sampler {
             .arg(&self.layout.index)
             .arg(0)
             .arg(-1);
+        for key in &self.layout.draining {
+            let since = unix_seconds().saturating_sub(SAID_LASTS);
+            questions.cmd("ZCOUNT").arg(key).arg(since).arg("+inf");
+        }
         if inspect {
-            for section in ["memory", "stats", "replication"] {
+            for section in ["server", "memory", "stats", "replication"] {
                 questions.cmd("INFO").arg(section);
             }
         }
@@ -119,17 +137,10 @@ impl Sampler {
         connection: &mut MultiplexedConnection,
         tags: Vec<String>,
     ) -> Result<InFlight, Failure> {
-        let mut known = std::mem::take(&mut self.known);
-        let mut now = HashMap::with_capacity(tags.len());
-        let mut new = Vec::new();
-        for tag in tags {
-            match known.remove(&tag) {
-                Some(queue) => {
-                    now.insert(tag, queue);
-                }
-                None => new.push(tag),
-            }
-        }
+        let tags: HashSet<String> = tags.into_iter().collect();
+        self.known.retain(|tag, _| tags.contains(tag));
+        let new = tags.into_iter().filter(|tag| !self.known.contains_key(tag));
+        let new: Vec<String> = new.collect();
         for part in new.chunks(AT_ONCE) {
             let mut question = redis::pipe();
             question.cmd("HMGET").arg(&self.layout.messages).arg(part);
@@ -137,14 +148,15 @@ impl Sampler {
                 Some(Value::Array(entries)) => entries,
                 answer => return Err(self.refused(answer, &self.layout.messages, "hash")),
             };
+            // What was learned stays learned where a later part fails.
             for (tag, entry) in part.iter().zip(entries) {
                 // None is a message that was acknowledged between the two questions.
                 if let Value::BulkString(entry) = entry {
-                    now.insert(tag.clone(), self.queue(&entry));
+                    let queue = self.queue(&entry);
+                    self.known.insert(tag.clone(), queue);
                 }
             }
         }
-        self.known = now;
         Ok(self.count())
     }
 
@@ -167,7 +179,7 @@ impl Sampler {
             match queue {
                 Some(queue) => {
                     in_flight.queues[*queue] += 1;
-                    in_flight.tags.insert(tag.clone());
+                    in_flight.tags.insert(tag.clone(), *queue);
                 }
                 None => in_flight.elsewhere += 1,
             }
@@ -192,6 +204,12 @@ impl Sampler {
             _ => Failure::odd(&self.target, &format!("the question for key {key:?}")),
         }
     }
+}
+
+/// By the wall clock, which two machines agree upon.
+pub(crate) fn unix_seconds() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| now.as_secs())
 }
 
 fn text(value: Value) -> Option<String> {

@@ -11,6 +11,8 @@ pub struct Server {
     pub max_memory: u64,
     /// Whether it is a replica, which answers late and takes no writes.
     pub replica: bool,
+    /// Another one with each start: another process, or another server behind the same name.
+    pub run_id: String,
 }
 
 impl Server {
@@ -23,6 +25,7 @@ impl Server {
                 "evicted_keys" => server.evicted = value.parse().unwrap_or(0),
                 "maxmemory_policy" => value.clone_into(&mut server.policy),
                 "maxmemory" => server.max_memory = value.parse().unwrap_or(0),
+                "run_id" => value.clone_into(&mut server.run_id),
                 "role" => server.replica = value == "slave",
                 _ => {}
             }

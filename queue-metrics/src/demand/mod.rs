@@ -3,7 +3,8 @@
 //! ```text
 //! tasks   = waiting + running
 //! need    = tasks / concurrency, rounded up, within the minimum and the maximum
-//! workers = the most that was needed within the hold; while restarting also the live workers
+//! workers = the most that was needed within the hold, and those that drain for a deployment;
+//!           while restarting also the live workers
 //! ```
 //!
 //! | witnesses | waiting | running |
@@ -17,6 +18,10 @@
 //!
 //! With early acknowledgement running tasks are not in flight: then what the workers' heartbeats claim
 //! comes on top of it, and nothing is known of orphans.
+//!
+//! **Draining** workers end what they run and take nothing new, so that what waits needs others beside
+//! them; and ECS protects no more tasks than are desired, so that with them left out of the target their
+//! successors would be refused protection until they are gone. They count until then, without a hold.
 //!
 //! **Restarting** is the time of one hold after the first sample, and after a gap of [`GAP`] without
 //! the broker: which workers live and what they run is told by heartbeats that were not heard.
@@ -84,6 +89,8 @@ pub struct Broker {
     pub claimed: u64,
     /// Live workers.
     pub workers: u32,
+    /// Those of them that drain for a deployment, and are protected as long as it takes.
+    pub draining: u32,
 }
 
 /// Airflow's side.
@@ -155,8 +162,9 @@ impl Demand {
         let need = workers(waiting.saturating_add(busy), self.policy.concurrency).clamp(min, max);
         let held = self.needs.observe(sample.at, need);
         let floor = seen.map_or(0, |seen| if seen.restarting { seen.workers } else { 0 });
+        let draining = sample.broker.map_or(0, |broker| broker.draining);
         Some(Target {
-            workers: held.max(floor).min(max),
+            workers: held.saturating_add(draining).max(floor).min(max),
             need,
             waiting,
             busy,

@@ -23,6 +23,7 @@ fn brokers() -> impl Strategy<Value = Broker> {
             in_flight,
             claimed,
             workers,
+            draining: 0,
         },
     )
 }

@@ -18,6 +18,7 @@ fn sample(at: u64, ready: u64, in_flight: u64, claimed: u64, workers: u32) -> Sa
             in_flight,
             claimed,
             workers,
+            draining: 0,
         }),
         database: None,
     }

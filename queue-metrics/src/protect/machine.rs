@@ -11,17 +11,18 @@
 //! | leaving | yes | no | the worker was told to shut down |
 //!
 //! A wish to leave comes, in this order, from: a worker that cannot be mended (replace); a wanted
-//! revision that is another (deployment); a verdict to leave that lasted [`STEADY`] (surplus); without
+//! revision that is another (deployment); a verdict to leave that lasted [`Pace::steady`] (surplus); without
 //! a known revision, `Blocked` after protection was granted (deployment, until a later `Granted`). Tasks and consumers
 //! are what the latest look said.
 //!
 //! | state | event | next state, and what is done |
 //! |---|---|---|
 //! | asking | granted | working: look, add what it does not consume |
-//! | asking | granted within [`LATE`] of an unanswered release | stays, asks again: the release may still arrive |
+//! | asking | granted within [`Pace::late`] of an unanswered release | stays, asks again: the release may still arrive |
 //! | asking | denied, blocked or silent, before the deny limit | stays, asks again |
 //! | asking | the same, after the deny limit | exposed |
 //! | asking, back after a deployment | blocked, no revision known | released (deployment) |
+//! | asking | seen consuming, and the agent never answered yet | stays: a predecessor's protection may stand |
 //! | asking | seen consuming | stays, cancels |
 //! | asking | wish to leave | draining |
 //! | working | a minute | protects again |
@@ -54,33 +55,19 @@
 
 mod due;
 mod intake;
+mod pace;
 
 use super::{Action, Consuming, Event, Verdict};
 use std::time::Duration;
 
 /// Kombu's blocking pop lasts 1 s: one that was under way when the cancel was confirmed is over.
 pub const POP: Duration = Duration::from_secs(2);
-/// How long a verdict must last, so that a heartbeat that is a moment old drains nobody.
-pub const STEADY: Duration = Duration::from_secs(10);
-/// A call to the agent that was given up may still be carried out for this long.
-pub const LATE: Duration = Duration::from_secs(30);
 /// The lease must last at least this long for a worker to take tasks.
 pub const MARGIN: Duration = Duration::from_secs(3600);
 /// How often consumers are added in vain before the worker is replaced.
 pub const ADDS: u8 = 3;
-/// A container that is not healthy for longer is ended by ECS.
-pub const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 
-const MINUTE: Duration = Duration::from_secs(60);
-const CHECK: Duration = Duration::from_secs(30);
-const SECOND: Duration = Duration::from_secs(1);
-
-/// What can be set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rules {
-    /// `--deny-limit`: how long a worker waits for protection before it works without.
-    pub deny_limit: Duration,
-}
+pub use self::pace::{Pace, Rules};
 
 /// Where the machine is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +93,16 @@ pub enum Why {
     Replace,
 }
 
+impl State {
+    /// Whether it is to be counted beside those that are needed: see [`crate::demand`].
+    pub fn drains_for_deployment(self) -> bool {
+        matches!(
+            self,
+            Self::Draining(Why::Deployment) | Self::Releasing(Why::Deployment)
+        )
+    }
+}
+
 /// The machine of one worker. Cheap to step.
 #[derive(Clone, Debug)]
 pub struct Machine {
@@ -117,6 +114,8 @@ pub struct Machine {
     once_granted: bool,
     /// Protected until then, as far as is known.
     lease: Option<Duration>,
+    /// Neither the agent nor the worker has spoken yet: what a predecessor left may be in order.
+    inherits: bool,
     /// The latest answer was `Blocked`.
     blocked: bool,
     /// The agent confirmed that protection is off.
@@ -154,6 +153,7 @@ impl Machine {
             started: now,
             once_granted: false,
             lease: None,
+            inherits: true,
             blocked: false,
             freed: false,
             yielded: false,
@@ -183,7 +183,7 @@ impl Machine {
 
     /// Whether the worker may start: protection was granted once, or 60 s have passed.
     pub fn healthy(&self, now: Duration) -> bool {
-        self.once_granted || now.saturating_sub(self.started) >= HEALTHY_AFTER
+        self.once_granted || now.saturating_sub(self.started) >= self.rules.pace.healthy_after
     }
 
     /// `WorkerUnprotected`: the worker works although nothing protects it.

@@ -22,9 +22,7 @@ struct Bench {
 
 impl Bench {
     fn asking() -> Self {
-        let rules = Rules {
-            deny_limit: Duration::from_secs(DENY),
-        };
+        let rules = Rules::new(Duration::from_secs(DENY));
         let mut bench = Self {
             machine: Machine::new(Duration::ZERO, rules),
             now: 0,
@@ -186,9 +184,25 @@ fn asking_of_an_agent_that_never_answers_is_exposed_too() {
 #[test]
 fn asking_seen_consuming_cancels() {
     let mut bench = Bench::asking();
+    bench.tell(Event::Denied);
     bench.tell(seen(Consuming::Some, 0));
     bench.is(State::Asking);
     assert_eq!(bench.asked.last(), Some(&Action::Cancel));
+}
+
+#[test]
+fn asking_seen_consuming_waits_for_the_agents_first_answer() {
+    for (answer, action) in [(true, Action::Look), (false, Action::Cancel)] {
+        let mut bench = Bench::asking();
+        bench.tell(seen(Consuming::All, 2));
+        bench.wait(3);
+        assert_eq!(bench.asked, [], "a predecessor's protection may stand");
+        match answer {
+            true => bench.granted(),
+            false => bench.tell(Event::Denied),
+        }
+        assert_eq!(bench.asked, [action]);
+    }
 }
 
 #[test]

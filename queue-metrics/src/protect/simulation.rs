@@ -8,9 +8,7 @@ use fastrand::Rng;
 use std::time::Duration;
 
 const TICK: Duration = Duration::from_millis(500);
-const RULES: Rules = Rules {
-    deny_limit: Duration::from_secs(600),
-};
+const RULES: Rules = Rules::new(Duration::from_secs(600));
 const LEASE: Duration = Duration::from_secs(2_880 * 60);
 const SLOTS: usize = 4;
 

@@ -54,6 +54,13 @@ impl Keys {
 }
 
 impl Airflow {
+    /// The prefetch by which heartbeats are read, see [`crate::demand::claimed`]. With early
+    /// acknowledgement what a worker prefetched is in flight, and what it runs is not: it would count
+    /// twice.
+    pub fn claimed_prefetch(&self) -> u32 {
+        if self.acks_late { self.prefetch } else { 1 }
+    }
+
     /// # Errors
     /// Names the variable and what it takes.
     pub fn read(environment: &Environment) -> Result<Self, String> {

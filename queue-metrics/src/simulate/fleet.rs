@@ -7,9 +7,10 @@ use fastrand::Rng;
 use std::time::Duration;
 
 const LEASE: Duration = Duration::from_secs(2_880 * 60);
-const RULES: Rules = Rules {
-    deny_limit: Duration::from_secs(600),
-};
+const RULES: Rules = Rules::new(Duration::from_secs(600));
+
+/// How often `protect` says that its worker drains.
+const SAID_EVERY: u32 = 5;
 
 /// One worker.
 pub(super) struct Worker {
@@ -44,6 +45,8 @@ pub(super) enum Cause {
 pub(super) struct Fleet {
     pub(super) workers: Vec<Worker>,
     pub(super) desired: u32,
+    /// Workers that drain for a deployment, as they last said.
+    pub(super) draining: u32,
     kind: Kind,
     service: Service,
     rng: Rng,
@@ -103,6 +106,7 @@ impl Fleet {
         Self {
             workers: Vec::new(),
             desired: service.min,
+            draining: 0,
             kind,
             service: service.clone(),
             rng: Rng::with_seed(seed ^ 0x5eed),
@@ -156,12 +160,12 @@ impl Fleet {
         self.rng.shuffle(&mut order);
         // What does not run yet goes first.
         order.sort_by_key(|index| self.workers[*index].up);
-        if self.kind == Kind::Ideal {
+        if self.kind.is_ideal() {
             order.sort_by_key(|index| self.workers[*index].running.len());
         }
         let mut surplus_left = surplus;
         for index in order {
-            let ideal = self.kind == Kind::Ideal;
+            let ideal = self.kind.is_ideal();
             let worker = &mut self.workers[index];
             if worker.stop.is_some() {
                 continue;
@@ -260,6 +264,14 @@ impl Fleet {
             worker.exposed = (machine.unprotected() || worker.exposed) && !worker.protected;
             worker.machine = Some(machine);
             protected = protected + u32::from(worker.protected) - u32::from(before);
+        }
+        if now.is_multiple_of(SAID_EVERY) {
+            let drains = |worker: &&Worker| {
+                let machine = worker.machine.as_ref();
+                worker.stop.is_none()
+                    && machine.is_some_and(|machine| machine.state().drains_for_deployment())
+            };
+            self.draining = count(self.workers.iter().filter(drains).count());
         }
     }
 

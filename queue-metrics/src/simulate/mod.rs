@@ -7,6 +7,7 @@
 //! What is left out: a Fargate that has no capacity, a scheduler that is slow, tasks that fail.
 
 mod alarms;
+mod command;
 mod fleet;
 mod load;
 mod model;
@@ -17,9 +18,10 @@ mod scenario;
 #[cfg(test)]
 mod tests;
 
+pub use self::command::answer;
 pub use self::load::{Arrival, arrivals};
 pub use self::model::{Outcome, Point, run};
 pub use self::plot::svg;
 pub use self::policy::Kind;
-pub use self::report::{json, table};
+pub use self::report::{json, summary, table};
 pub use self::scenario::{SHIPPED, Scenario};

@@ -137,6 +137,7 @@ impl<'a> World<'a> {
             ready: count(self.queue.len()),
             running,
             workers: self.fleet.live(),
+            draining: self.fleet.draining,
             orphans: self.orphans,
             desired: self.fleet.desired,
         });

@@ -18,17 +18,21 @@ pub enum Kind {
     Tracking,
     /// KEDA's rule for a list in Redis.
     Keda,
+    /// The ideal's target, sampled, published and carried over by alarms as ours is: what of the
+    /// distance to the ideal is CloudWatch's.
+    IdealByAlarms,
     /// Starts workers when the tasks come, and knows which of them will be needed again.
     Ideal,
 }
 
 impl Kind {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::AlarmPerLevel,
         Self::OneAlarm,
         Self::Tracking,
         Self::Keda,
+        Self::IdealByAlarms,
         Self::Ideal,
     ];
 
@@ -39,6 +43,7 @@ impl Kind {
             Self::AlarmPerLevel => "alarm a level",
             Self::Tracking => "target tracking",
             Self::Keda => "keda",
+            Self::IdealByAlarms => "ideal, by alarms",
             Self::Ideal => "ideal",
         }
     }
@@ -46,6 +51,11 @@ impl Kind {
     /// Whether `protect` runs beside each worker.
     pub fn protects(self) -> bool {
         matches!(self, Self::OneAlarm | Self::AlarmPerLevel)
+    }
+
+    /// Whether workers finish what they run, whatever is done to them, and the idle ones leave first.
+    pub(super) fn is_ideal(self) -> bool {
+        matches!(self, Self::IdealByAlarms | Self::Ideal)
     }
 }
 
@@ -58,6 +68,8 @@ pub(super) struct View {
     /// Tasks that run on live workers.
     pub(super) running: u32,
     pub(super) workers: u32,
+    /// Of them those that said that they drain for a deployment.
+    pub(super) draining: u32,
     /// Messages in flight that nobody holds.
     pub(super) orphans: u32,
     pub(super) desired: u32,
@@ -74,8 +86,10 @@ pub(super) enum Policy {
 impl Policy {
     pub(super) fn new(kind: Kind, service: &Service, tasks: &[Arrival]) -> Self {
         match kind {
-            Kind::OneAlarm => Self::Ours(Box::new(Ours::new(service, Layout::One))),
-            Kind::AlarmPerLevel => Self::Ours(Box::new(Ours::new(service, Layout::Levels))),
+            Kind::OneAlarm => Self::Ours(Box::new(Ours::new(kind, service, Layout::One, tasks))),
+            Kind::AlarmPerLevel | Kind::IdealByAlarms => {
+                Self::Ours(Box::new(Ours::new(kind, service, Layout::Levels, tasks)))
+            }
             Kind::Tracking => Self::Tracking(Tracking::new(service)),
             Kind::Keda => Self::Keda(Keda::new(service)),
             Kind::Ideal => Self::Ideal(Ideal::new(service, tasks)),
@@ -106,9 +120,15 @@ const PUT: u32 = 2;
 /// From the alarm's action to the desired count.
 const ACTION: u32 = 2;
 
+/// What becomes `WorkersTarget`.
+enum Source {
+    Demand(Demand),
+    Future(Ideal),
+}
+
 /// `queue-metrics watch`, CloudWatch's alarms and step scaling.
 pub(super) struct Ours {
-    demand: Demand,
+    source: Source,
     alarms: Alarms,
     interval: u32,
     pub(super) target: Option<u32>,
@@ -119,7 +139,7 @@ pub(super) struct Ours {
 }
 
 impl Ours {
-    fn new(service: &Service, layout: Layout) -> Self {
+    fn new(kind: Kind, service: &Service, layout: Layout, tasks: &[Arrival]) -> Self {
         let policy = demand::Policy {
             concurrency: service.concurrency,
             min: service.min,
@@ -127,8 +147,12 @@ impl Ours {
             hold: service.hold,
             acks_late: true,
         };
+        let source = match kind {
+            Kind::IdealByAlarms => Source::Future(Ideal::new(service, tasks)),
+            _ => Source::Demand(Demand::new(policy)),
+        };
         Self {
-            demand: Demand::new(policy),
+            source,
             alarms: Alarms::new(layout, service.max),
             interval: u32::try_from(service.interval.as_secs()).unwrap_or(u32::MAX),
             target: None,
@@ -157,31 +181,42 @@ impl Ours {
     }
 
     fn sample(&mut self, view: &View) {
-        let broker = view.redis.then(|| Broker {
-            ready: view.ready.into(),
-            in_flight: u64::from(view.running) + u64::from(view.orphans),
-            claimed: view.running.into(),
-            workers: view.workers,
-        });
-        let target = self.demand.observe(&Sample {
-            at: Duration::from_secs(view.now.into()),
-            broker,
-            database: None,
-        });
+        let (target, settled) = match &mut self.source {
+            Source::Demand(demand) => observe(demand, view),
+            Source::Future(ideal) => (Some(ideal.step(view)), true),
+        };
         // The key in Redis lives for 60 s, and Redis itself is away for longer than that or not at all.
-        self.target = target.map(|target| target.workers);
-        let Some(target) = target.filter(|target| target.settled) else {
+        self.target = target;
+        let Some(target) = target.filter(|_| settled) else {
             return;
         };
-        let every = if target.workers > 0 { 10 } else { 60 };
+        let every = if target > 0 { 10 } else { 60 };
         let due = self
             .published
-            .is_none_or(|(at, value)| value != target.workers || view.now - at >= every);
+            .is_none_or(|(at, value)| value != target || view.now - at >= every);
         if due {
-            self.published = Some((view.now, target.workers));
-            self.puts.push_back((view.now + PUT, target.workers));
+            self.published = Some((view.now, target));
+            self.puts.push_back((view.now + PUT, target));
         }
     }
+}
+
+/// The real decision, and whether it is to be published.
+fn observe(demand: &mut Demand, view: &View) -> (Option<u32>, bool) {
+    let broker = view.redis.then(|| Broker {
+        ready: view.ready.into(),
+        in_flight: u64::from(view.running) + u64::from(view.orphans),
+        claimed: view.running.into(),
+        workers: view.workers,
+        draining: view.draining,
+    });
+    let target = demand.observe(&Sample {
+        at: Duration::from_secs(view.now.into()),
+        broker,
+        database: None,
+    });
+    let settled = target.is_some_and(|target| target.settled);
+    (target.map(|target| target.workers), settled)
 }
 
 /// Target tracking: messages a worker, kept near what a worker runs at once. Three minutes above it

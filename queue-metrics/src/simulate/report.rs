@@ -1,6 +1,7 @@
 //! The answer as a table and as JSON.
 
 use super::model::Outcome;
+use super::policy::Kind;
 use super::scenario::Scenario;
 use serde_json::json;
 use std::fmt::Write;
@@ -87,4 +88,34 @@ pub fn json(scenario: &Scenario, outcomes: &[Outcome]) -> String {
         .collect();
     let answer = json!({ "scenario": scenario.title, "seed": scenario.seed, "policies": policies });
     format!("{answer}\n")
+}
+
+/// Several scenarios, each with several seeds, as a table of Markdown: wait at p95 and worker-hours on
+/// average, and all tasks killed. Each entry of `rows` is a scenario's name and, for each seed, the
+/// outcomes of [`Kind::ALL`].
+pub fn summary(rows: &[(String, Vec<Vec<Outcome>>)]) -> String {
+    let mut text = String::from("| scenario |");
+    for kind in Kind::ALL {
+        // Writing to a String cannot fail.
+        let _ = write!(text, " {} |", kind.name());
+    }
+    text.push_str("\n|---|");
+    text.push_str(&"---|".repeat(Kind::ALL.len()));
+    for (name, seeds) in rows {
+        let _ = write!(text, "\n| {name} |");
+        for at in 0..Kind::ALL.len() {
+            let outcomes = || seeds.iter().filter_map(move |kinds| kinds.get(at));
+            let wait = mean(outcomes().map(|outcome| outcome.wait(95).into()));
+            let hours = mean(outcomes().map(Outcome::worker_hours));
+            let killed: u32 = outcomes().map(Outcome::killed).sum();
+            let _ = write!(text, " {wait:.0} s, {hours:.1}, {killed} |");
+        }
+    }
+    text.push('\n');
+    text
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+    if count > 0.0 { sum / count } else { 0.0 }
 }

@@ -123,5 +123,8 @@ fn table_json_and_plot_name_every_policy() {
     }
     let parsed: serde_json::Value =
         serde_json::from_str(&json(&scenario, &outcomes)).expect("json");
-    assert_eq!(parsed["policies"].as_array().map(Vec::len), Some(5));
+    assert_eq!(
+        parsed["policies"].as_array().map(Vec::len),
+        Some(Kind::ALL.len())
+    );
 }

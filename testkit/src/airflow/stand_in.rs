@@ -17,6 +17,7 @@ env -0 >"$record.env"
 [ "$1" != users ] || cat >"$record.stdin"
 touch "$record.whole"
 while [ -e "$root/$command.shut" ]; do sleep 0.05; done
+[ ! -e "$root/$command-$3.answer" ] || cat "$root/$command-$3.answer"
 url=${AIRFLOW__DATABASE__SQL_ALCHEMY_CONN/+psycopg2/}
 psql=(psql "$url" -X -q -v ON_ERROR_STOP=1 -f "$root/$command.sql")
 [ -e "$root/$command.sql" ] || psql=(true)
@@ -95,6 +96,12 @@ impl StandIn {
     /// What a command gives the database, by psql: `on("db", "migrate", "CREATE TABLE …")`.
     pub fn on(&self, group: &str, command: &str, sql: &str) -> &Self {
         self.write(&format!("{group}-{command}.sql"), sql);
+        self
+    }
+
+    /// What a command writes to its standard output, by its first argument.
+    pub fn answers(&self, group: &str, command: &str, argument: &str, text: &str) -> &Self {
+        self.write(&format!("{group}-{command}-{argument}.answer"), text);
         self
     }
 

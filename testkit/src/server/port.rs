@@ -12,7 +12,7 @@ const RANGE: std::ops::Range<u16> = 20_000..32_000;
 ///
 /// # Panics
 /// When none is free.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     for _ in 0..1000 {
         let port = fastrand::u16(RANGE);
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {

@@ -20,6 +20,10 @@ impl Machine {
         if self.worker_busy || !self.connected || now < self.next_look {
             return None;
         }
+        if self.state == State::Asking && self.inherits && self.takes() {
+            // A cancel and an add for nothing: such a worker stops when it next loses Redis.
+            return None;
+        }
         self.worker_busy = true;
         Some(match self.state {
             State::Working | State::Exposed => match self.consuming {

@@ -1,11 +1,23 @@
 //! What an event changes in what the machine knows.
 
-use super::{ADDS, CHECK, LATE, MINUTE, Machine, POP, SECOND, STEADY, State};
+use super::{ADDS, Machine, POP, State};
 use crate::protect::{Consuming, Event, Look, Verdict};
 use std::time::Duration;
 
 impl Machine {
     pub(super) fn take(&mut self, now: Duration, event: Event) {
+        let pace = self.rules.pace;
+        if matches!(
+            event,
+            Event::Granted(_)
+                | Event::Blocked
+                | Event::Denied
+                | Event::Freed
+                | Event::NotFreed
+                | Event::Online
+        ) {
+            self.inherits = false;
+        }
         match event {
             Event::Tick => {}
             Event::Granted(until) => {
@@ -16,26 +28,26 @@ impl Machine {
                 } else {
                     self.lease = Some(until);
                     self.once_granted = true;
-                    self.next_ask = now + MINUTE;
+                    self.next_ask = now + pace.renewal;
                 }
             }
             Event::Blocked | Event::Denied => {
                 self.agent_busy = false;
                 self.blocked = event == Event::Blocked;
-                let early = self.state == State::Asking && now < self.entered + MINUTE;
-                self.next_ask = now + if early { 10 * SECOND } else { MINUTE };
+                let early = self.state == State::Asking && now < self.entered + pace.renewal;
+                self.next_ask = now + if early { pace.retry } else { pace.renewal };
             }
             Event::Freed => {
                 self.agent_busy = false;
                 self.lease = None;
                 self.freed = true;
-                self.next_ask = now + MINUTE;
+                self.next_ask = now + pace.renewal;
             }
             Event::NotFreed => {
                 self.agent_busy = false;
                 self.lease = None;
-                self.late_until = now + LATE;
-                self.next_ask = now + 10 * SECOND;
+                self.late_until = now + pace.late;
+                self.next_ask = now + pace.retry;
             }
             Event::Cancelled => {
                 self.worker_busy = false;
@@ -49,20 +61,20 @@ impl Machine {
                 self.consuming = None;
                 self.next_look = now
                     + if self.adds < 2 {
-                        5 * SECOND
+                        pace.busy_look
                     } else {
-                        20 * SECOND
+                        4 * pace.busy_look
                     };
             }
             Event::Leaves => {
                 self.worker_busy = false;
-                self.next_look = now + MINUTE;
+                self.next_look = now + pace.renewal;
             }
             Event::Silent => {
                 self.worker_busy = false;
                 self.consuming = None;
                 self.empty_looks = 0;
-                self.next_look = now + SECOND;
+                self.next_look = now + pace.look;
             }
             Event::Seen(look) => self.see(now, look),
             Event::Online => {
@@ -95,7 +107,7 @@ impl Machine {
         }
         match self.verdict {
             Verdict::Unknown => self.surplus = false,
-            verdict if now.saturating_sub(self.verdict_since) >= STEADY => {
+            verdict if now.saturating_sub(self.verdict_since) >= pace.steady => {
                 self.surplus = verdict == Verdict::Leave;
             }
             _ => {}
@@ -103,6 +115,7 @@ impl Machine {
     }
 
     fn see(&mut self, now: Duration, look: Look) {
+        let pace = self.rules.pace;
         self.worker_busy = false;
         self.consuming = Some(look.consuming);
         if look.tasks == 0 && self.connected {
@@ -116,7 +129,7 @@ impl Machine {
                 } else if self.adds >= ADDS {
                     self.replace = true;
                 }
-                self.next_look = if mended { now + CHECK } else { now };
+                self.next_look = if mended { now + pace.check } else { now };
             }
             State::Draining(_) => {
                 let waited = self.cancelled.is_some_and(|since| now >= since + POP);
@@ -124,9 +137,14 @@ impl Machine {
                     self.cancelled = None;
                     self.next_look = now;
                 } else if look.tasks > 0 || !waited {
-                    self.next_look = now + if look.tasks > 0 { 5 * SECOND } else { SECOND };
+                    self.next_look = now
+                        + if look.tasks > 0 {
+                            pace.busy_look
+                        } else {
+                            pace.look
+                        };
                 } else {
-                    self.next_look = now + SECOND;
+                    self.next_look = now + pace.look;
                 }
                 self.empty_looks = match look {
                     Look {
@@ -145,16 +163,16 @@ impl Machine {
             }
             State::Asking => {
                 let quiet = look.consuming == Consuming::Nothing;
-                self.next_look = if quiet { now + SECOND } else { now };
+                self.next_look = if quiet { now + pace.look } else { now };
             }
             State::Releasing(_) | State::Released(_) => {
                 if look.tasks > 0 && look.consuming == Consuming::Nothing {
                     // What runs has to be guarded, whoever started it.
                     self.consuming = Some(Consuming::Some);
                 }
-                self.next_look = now + CHECK;
+                self.next_look = now + pace.check;
             }
-            State::Leaving => self.next_look = now + MINUTE,
+            State::Leaving => self.next_look = now + pace.renewal,
         }
     }
 }

@@ -60,7 +60,7 @@ async fn exchange(
         .uri(path)
         .header("host", authority)
         .header("connection", "close")
-        .header("user-agent", "trimtab-entrypoint");
+        .header("user-agent", "trimtab");
     if body.is_some() {
         request = request.header("content-type", "application/json");
     }

@@ -1,9 +1,9 @@
 //! Unmaps code that has done its work.
 //!
-//! Nearly all of what is resident once the service runs is the program itself: pages of code and
-//! constants that the phases touched, and that a supervisor at rest hardly looks at again. Unmapped,
-//! they are clean page cache that nobody uses, which the kernel takes first when the task comes near
-//! its limit; mapped, they would compete with the service's own. See docs/adr/0023.
+//! Most of what is resident in an agent at rest is the program itself: pages of code and constants that
+//! its start or its last burst of work touched, and that it hardly looks at again. Unmapped, they are
+//! clean page cache that nobody uses, which the kernel takes first when the task comes near its limit;
+//! mapped, they would compete with the service's own. See docs/adr/0023.
 
 use nix::sys::mman::{MmapAdvise, madvise};
 use std::ffi::c_void;

@@ -1,0 +1,35 @@
+"""The Rego policies: on real plans nothing is denied, and each refused configuration is, by its own message."""
+import json
+import pathlib
+
+import regopy
+
+import check as base
+
+
+def denials(folder, plan):
+    interpreter = regopy.Interpreter()
+    for file in sorted(pathlib.Path(folder).glob("*.rego")):
+        interpreter.add_module(file.name, file.read_text())
+    interpreter.set_input(plan)
+    output = interpreter.query("data.trimtab.deny")
+    if not output.ok():
+        raise base.Fault(f"the policies cannot be evaluated: {output}")
+    return sorted(output.results[0].expressions[0])
+
+
+def refusals(folder):
+    """Each file in tests/ is a plan in little, with the message that must come, and no other."""
+    cases, wrong = sorted((pathlib.Path(folder) / "tests").glob("*.json")), []
+    for file in cases:
+        case = json.loads(file.read_text())
+        resources = [{"mode": "managed", "address": f"{r['type']}.this", **r} for r in case["resources"]]
+        found = denials(folder, {"planned_values": {"root_module": {"resources": resources}}})
+        expected = case["denied"]
+        missing = [e for e in expected if not any(e in f for f in found)]
+        surplus = [f for f in found if not any(e in f for e in expected)]
+        if missing or surplus:
+            wrong.append(f"{file.name}: not denied: {missing}; denied beyond: {surplus}")
+    if wrong or not cases:
+        raise base.Fault("\n".join(wrong) or "no cases")
+    return f"{len(cases)} configurations"

@@ -1,0 +1,118 @@
+"""A root's whole life: plan, policies, apply, an empty second plan, checks of the state, destroy."""
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import check as base
+import containers
+import policies
+import state
+
+ZERO = "sha256:" + "0" * 64
+REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+COMMON = {
+    "region": "eu-west-1",
+    "release": {"airflow": f"{REGISTRY}/airflow@{ZERO}", "s3sync": f"{REGISTRY}/s3sync@{ZERO}",
+                "queue_metrics": f"{REGISTRY}/queue-metrics@{ZERO}"},
+    "repository_arns": [f"arn:aws:ecr:eu-west-1:123456789012:repository/{n}" for n in ("airflow", "s3sync", "queue-metrics")],
+}
+PERSON = {"admin_email": "ops@example.com"}
+CERTIFICATE = "arn:aws:acm:eu-west-1:123456789012:certificate/c"
+PROD = {**COMMON, **PERSON, "host": "airflow.example.com", "certificate_arn": CERTIFICATE, "allowed_cidrs": ["10.0.0.0/8"],
+        "alarm_emails": ["ops@example.com"], "slack": {"team_id": "T0AAAAAAA", "channel_id": "C0AAAAAAA"}}
+EXISTING = {**COMMON, "fernet_key_secret": "old/fernet", "old_dags_bucket": "old-dags",
+            "network": {"vpc_id": "vpc-0a", "private_subnet_ids": ["subnet-0a", "subnet-0b"], "route_table_ids": ["rtb-0a"]},
+            "database": {"host": "db.internal", "name": "airflow", "username": "airflow", "password_secret": "old/db",
+                         "security_group_id": "sg-0d"},
+            "files": {"file_system_id": "fs-0a", "security_group_id": "sg-0f"},
+            "cluster": {"name": "shared", "arn": "arn:aws:ecs:eu-west-1:123456789012:cluster/shared"},
+            "listener": {"listener_arn": "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/a/b/c",
+                         "security_group_id": "sg-0b", "arn_suffix": "app/a/b", "hosts": ["airflow.example.com"], "priority": 100}}
+# What an option changes, on the module itself: a root of its own that only the check has.
+OPTIONS = {
+    "airflow 2, cloudwatch, exec": {"airflow_major": 2, "metrics": "cloudwatch", "exec": True, "redis": {}, "stage": "dev"},
+    "public, login, classic": {
+        "stage": "prod", "redis": {"engine": "redis", "version": "7.1"}, "network": {"classic_endpoints": True, "availability_zones": 3},
+        "web": {"minimum": 1, "maximum": 2}, "workers": {"minimum": 1, "maximum": 3, "spot": True},
+        "load_balancer": {"host": "a.example.com", "certificate_arn": CERTIFICATE, "public": True, "allowed_cidrs": ["203.0.113.0/24"],
+                          "web_acl_arn": "arn:aws:wafv2:eu-west-1:123456789012:regional/webacl/a/b",
+                          "login": {"user_pool_arn": "arn:aws:cognito-idp:eu-west-1:123456789012:userpool/p", "client_id": "c",
+                                    "domain": "d", "cidrs": ["198.51.100.0/24"]}}},
+    "local, service, proxy": {
+        "stage": "dev", "executor": "LocalExecutor", "dag_sync": "service",
+        "network": {"egress": {"mode": "proxy", "cidrs": ["10.9.0.0/28"], "port": 3128, "proxy_url": "http://10.9.0.4:3128"}}},
+}
+
+
+def variants():
+    """Name of each, `FOLDER` or `FOLDER: what is chosen`, to its variables."""
+    return {
+        "envs/prod": PROD,
+        "envs/dev": {**COMMON, **PERSON},
+        "envs/dev: LocalExecutor": {**COMMON, **PERSON, "executor": "LocalExecutor"},
+        "examples/existing": EXISTING,
+        "examples/minimal": {**COMMON, **PERSON},
+        **{f"option: {name}": options for name, options in OPTIONS.items()},
+        "bootstrap": {"region": "eu-west-1", "repository": "acme/airflow"},
+    }
+
+
+def check(work, copy, name):
+    folder = pathlib.Path(base.tempfile.mkdtemp(dir=work, prefix="root"))
+    shutil.copytree(copy, folder / "infra")
+    place, variables = name.split(":")[0], variants()[name]
+    root = folder / "infra" / (place if place != "option" else "check/option")
+    if place == "option":
+        option(root, variables)
+    else:
+        (root / "terraform.tfvars.json").write_text(json.dumps(variables))
+    # A state of its own beside it, whatever backend the root names.
+    (root / "backend_override.tf").write_text('terraform {\n  backend "local" {}\n}\n')
+
+    def terraform(*arguments):
+        return base.run("terraform", *arguments, cwd=root)
+
+    terraform("init", "-no-color")
+    terraform("plan", "-no-color", "-out=plan.bin")
+    plan = json.loads(terraform("show", "-json", "plan.bin"))
+    terraform("apply", "-no-color", "-auto-approve", "plan.bin")
+    # 2 would mean that an apply leaves something to do.
+    terraform("plan", "-no-color", "-detailed-exitcode")
+    (root / "state.json").write_text(terraform("show", "-json"))
+    values = json.loads((root / "state.json").read_text())
+    (root / "real.json").write_text(real_arns((root / "state.json").read_text()))
+    valuecheck = base.stand_in() / "valuecheck.py"
+    said = subprocess.run([sys.executable, "-W", "ignore", valuecheck, "real.json"], cwd=root, text=True, capture_output=True, check=False)
+    faults = [f"valuecheck: {line}" for line in (said.stdout + said.stderr).strip().splitlines()[-20:] if said.returncode]
+    faults += [f"policy: {m}" for m in policies.denials(base.INFRA / "policies", plan)]
+    faults += state.faults(values)
+    faults += containers.faults(values, base.REPOSITORY, folder)
+    if faults:
+        raise base.Fault("\n".join(faults))
+    terraform("destroy", "-no-color", "-auto-approve")
+    shutil.rmtree(folder)
+    return said.stdout.strip().splitlines()[-1]
+
+
+def real_arns(text):
+    """The stand-in's ARNs in the shapes that AWS gives them, by which policies are checked."""
+    for kind, shape in (("kms_key", "key"), ("ssm_parameter", "parameter"), ("ecr_repository", "repository"),
+                        ("sns_topic", ""), ("efs_access_point", "access-point")):
+        text = re.sub(rf"(arn:aws:)\w+(:[a-z0-9-]*:[0-9]*:)aws_{kind}/",
+                      lambda m, k=kind, s=shape: m[1] + {"efs_access_point": "elasticfilesystem"}.get(k, k.split("_")[0]) + m[2] + (s and s + "/"), text)
+    return re.sub(r"arn:aws:s3:[a-z0-9-]*:[0-9]*:aws_s3_bucket/", "arn:aws:s3:::bucket-", text)
+
+
+def option(root, variables):
+    """A root that calls the module with one combination of options."""
+    shutil.copytree(root.parent.parent / "examples" / "minimal", root)
+    for file in ("outputs.tf", "variables.tf", "main.tf"):
+        (root / file).unlink()
+    versions = (root / "versions.tf").read_text().replace("var.region", '"eu-west-1"')
+    (root / "versions.tf").write_text(versions)
+    body = {"source": "../../modules/airflow", "name": "airflow-option", "release": COMMON["release"],
+            "repository_arns": COMMON["repository_arns"], **variables}
+    (root / "main.tf.json").write_text(json.dumps({"module": {"airflow": body}}))

@@ -1,0 +1,172 @@
+"""What an applied state must hold: no secret, actions equal to calls, endpoints for what is on, known dimensions."""
+import json
+import pathlib
+import re
+
+HERE = pathlib.Path(__file__).resolve().parent
+DOCS = HERE.parent.parent / "docs"
+
+
+def resources(values):
+    def walk(module):
+        yield from module.get("resources", [])
+        for child in module.get("child_modules", []):
+            yield from walk(child)
+    return [r for r in walk(values["values"]["root_module"]) if r["mode"] == "managed"]
+
+
+def faults(values):
+    every = resources(values)
+    by_type = {}
+    for r in every:
+        by_type.setdefault(r["type"], []).append(r)
+    return [*secrets(every), *grace(by_type), *calls(by_type), *endpoints(by_type), *dimensions(by_type)]
+
+
+def definitions(by_type):
+    for r in by_type.get("aws_ecs_task_definition", []):
+        yield r, {c["name"]: c for c in json.loads(r["values"]["container_definitions"])}
+
+
+def variables(container):
+    return {e["name"]: e["value"] for e in container.get("environment", [])}
+
+
+# ---- no secret ------------------------------------------------------------------------------------------
+
+def secrets(every):
+    """A write-only argument leaves nothing; whatever else could hold a secret must be empty or a name."""
+    for r in every:
+        v = r["values"]
+        for name in ("password", "secret_string", "auth_token", "passwords", "client_secret"):
+            if v.get(name):
+                yield f"{r['address']}: {name} is in the state"
+        if r["type"] == "random_password":
+            yield f"{r['address']}: a random_password keeps its value in the state; take the ephemeral one"
+        if r["type"] == "aws_ssm_parameter":
+            if v["type"] == "SecureString" and v.get("value") and not v["value"].startswith("value-"):
+                yield f"{r['address']}: a SecureString's value is in the state; take value_wo"
+            secret = re.search(r"password|fernet-key|secret-key|jwt-secret", v["name"])
+            if v["type"] == "String" and secret and not v["value"].startswith("secretsmanager://"):
+                yield f"{r['address']}: a secret in a plain parameter"
+
+
+# ---- grace ----------------------------------------------------------------------------------------------
+
+def grace(by_type):
+    for r, listed in definitions(by_type):
+        for name, c in listed.items():
+            asked = variables(c).get("ENTRYPOINT_STOP_GRACE")
+            if asked and not int(asked.rstrip("s")) < c.get("stopTimeout", 30):
+                yield f"{r['address']} {name}: ENTRYPOINT_STOP_GRACE={asked} is not below stopTimeout {c.get('stopTimeout')}"
+
+
+# ---- IAM ------------------------------------------------------------------------------------------------
+
+def calls(by_type):
+    known = json.loads((HERE / "calls.json").read_text())
+    roles = {r["values"]["arn"]: r["values"]["name"] for r in by_type.get("aws_iam_role", [])}
+    ids = {r["values"]["id"]: r["values"]["name"] for r in by_type.get("aws_iam_role", [])}
+    allowed = {}
+    for p in by_type.get("aws_iam_role_policy", []):
+        role = ids.get(p["values"]["role"], p["values"]["role"])
+        for s in json.loads(p["values"]["policy"])["Statement"]:
+            actions = s["Action"] if isinstance(s["Action"], list) else [s["Action"]]
+            allowed.setdefault(role, set()).update(actions if s["Effect"] == "Allow" else [])
+    for r, listed in definitions(by_type):
+        role = roles.get(r["values"]["task_role_arn"])
+        wanted = {a for topic in topics(r, listed) for a in known[topic]}
+        has = allowed.get(role, set())
+        if has - wanted:
+            yield f"{r['address']}: the task role allows what no program calls: {', '.join(sorted(has - wanted))} (calls.json)"
+        if wanted - has:
+            yield f"{r['address']}: the task role lacks what a program calls: {', '.join(sorted(wanted - has))} (calls.json)"
+
+
+def topics(definition, listed):
+    """The rows of calls.json that hold for this task definition."""
+    if "airflow" in listed:
+        yield "entrypoint"
+        environment, command = variables(listed["airflow"]), listed["airflow"]["command"]
+        if environment.get("ENTRYPOINT_TASK_PROTECTION"):
+            yield "entrypoint task protection"
+        runs = command[0] in ("celery", "triggerer") or \
+            (command[0] == "scheduler" and environment.get("AIRFLOW__CORE__EXECUTOR") == "LocalExecutor")
+        if runs:
+            yield "airflow writes logs"
+        if command[0] in ("api-server", "webserver"):
+            yield "airflow reads logs"
+    if "queue-metrics" in listed and listed["queue-metrics"]["command"] == ["protect"]:
+        yield "queue-metrics protect"
+        if variables(listed["queue-metrics"]).get("QUEUE_METRICS_WANTED_REVISION"):
+            yield "queue-metrics wanted revision"
+    if "s3sync" in listed:
+        yield "s3sync"
+    if any("cloudwatch" == v for c in listed.values() for k, v in variables(c).items() if k.endswith("_METRICS")):
+        yield "metrics cloudwatch"
+    mounts = {m["sourceVolume"]: m for c in listed.values() for m in c.get("mountPoints", [])}
+    shared = {v["name"] for v in definition["values"].get("volume", []) if v.get("efs_volume_configuration")}
+    if shared:
+        yield "mount"
+    if any(not m.get("readOnly") for c in listed.values() for m in c.get("mountPoints", []) if m["sourceVolume"] in shared):
+        yield "mount to write"
+    if set(mounts) & shared != shared:
+        raise AssertionError(f"{definition['address']}: an EFS volume that no container mounts")
+    if (definition["values"].get("tags") or {}).get("trimtab:writable-root"):
+        yield "ECS Exec"
+
+
+# ---- endpoints ------------------------------------------------------------------------------------------
+
+def endpoints(by_type):
+    made = {r["values"]["service_name"].split(".", 3)[3] for r in by_type.get("aws_vpc_endpoint", [])}
+    if not made:
+        return
+    needed = {"s3", "ecr.api", "ecr.dkr", "logs", "ssm"}
+    for r, listed in definitions(by_type):
+        for c in listed.values():
+            if "cloudwatch" in [v for k, v in variables(c).items() if k.endswith("_METRICS")]:
+                needed.add("monitoring")
+            if any(":secretsmanager:" in s["valueFrom"] for s in c.get("secrets", [])):
+                needed.add("secretsmanager")
+        if (r["values"].get("tags") or {}).get("trimtab:writable-root"):
+            needed.add("ssmmessages")
+    if needed - made:
+        yield f"endpoints are missing for what is switched on: {', '.join(sorted(needed - made))}"
+
+
+# ---- alarms ---------------------------------------------------------------------------------------------
+
+def emitted():
+    """Metrics as the pages document them (each page is tested against its program)."""
+    found = {}
+    for page, program in (("s3sync.md", "s3sync"), ("entrypoint.md", "entrypoint"), ("autoscaling.md", "queue-metrics")):
+        text = (DOCS / page).read_text()
+        section = text[text.index("\n## Metrics"):]
+        section = section[:section.find("\n## ", 5)]
+        for row in re.findall(r"^\| (`[A-Z][^|]*)\|", section, re.M):
+            for metric in re.findall(r"`(\w+)`", row):
+                found.setdefault(metric, set()).add(program)
+    return found
+
+
+def dimensions(by_type):
+    alarms = [a for a in by_type.get("aws_cloudwatch_metric_alarm", []) if a["values"].get("namespace") == "Trimtab"]
+    if not alarms:
+        return
+    known, publishers = emitted(), {}
+    for r, listed in definitions(by_type):
+        for name, c in listed.items():
+            v = variables(c)
+            program = "entrypoint" if name == "airflow" else name
+            publishers.setdefault((program, v.get("TRIMTAB_ENVIRONMENT"), v.get("TRIMTAB_SERVICE")), c)
+    for a in alarms:
+        v = a["values"]
+        if v["metric_name"] not in known:
+            yield f"{a['address']}: no program documents a metric {v['metric_name']}"
+            continue
+        if set(v["dimensions"]) != {"Environment", "Service"}:
+            yield f"{a['address']}: the dimensions are exactly Environment and Service"
+        where = (v["dimensions"].get("Environment"), v["dimensions"].get("Service"))
+        if not any((program, *where) in publishers for program in known[v["metric_name"]]):
+            yield f"{a['address']}: nothing publishes {v['metric_name']} with {where}"

@@ -1,0 +1,2 @@
+def jobs(repository):
+    return []

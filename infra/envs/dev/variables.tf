@@ -1,0 +1,41 @@
+variable "region" {
+  description = "The region; bootstrap's own."
+  type        = string
+}
+
+variable "release" {
+  description = "What runs: the release file that the release workflow wrote, given by -var-file."
+  type = object({
+    airflow       = string
+    s3sync        = string
+    queue_metrics = optional(string)
+  })
+}
+
+variable "repository_arns" {
+  description = "ECR repositories of the images, from bootstrap."
+  type        = list(string)
+}
+
+variable "executor" {
+  description = "CeleryExecutor, with workers from zero; LocalExecutor, with no Redis."
+  type        = string
+  default     = "CeleryExecutor"
+}
+
+variable "admin_email" {
+  description = "E-mail of the first administrator, who also gets the alarms."
+  type        = string
+}
+
+variable "migrate" {
+  description = "`major` for an upgrade from 2.x; else auto."
+  type        = string
+  default     = "auto"
+}
+
+variable "rollback" {
+  description = "False while the schema's heads change."
+  type        = bool
+  default     = true
+}

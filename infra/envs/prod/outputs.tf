@@ -1,0 +1,4 @@
+output "airflow" {
+  description = "What workflows and runbooks ask for."
+  value       = module.airflow
+}

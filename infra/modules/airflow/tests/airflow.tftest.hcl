@@ -1,0 +1,108 @@
+provider "aws" {
+  region = "eu-west-1"
+}
+
+variables {
+  name            = "airflow-test"
+  stage           = "dev"
+  repository_arns = ["arn:aws:ecr:eu-west-1:123456789012:repository/airflow"]
+  release = {
+    airflow       = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/airflow@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    s3sync        = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/s3sync@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    queue_metrics = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/queue-metrics@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+  }
+  redis = {}
+}
+
+run "celery" {
+  command = plan
+  assert {
+    condition     = local.settings["AIRFLOW__CORE__PARALLELISM"] == "80"
+    error_message = "Workers times concurrency."
+  }
+  assert {
+    condition     = length(module.worker) == 1 && length(module.worker_scaling) == 1 && length(output.task_definitions) == 5
+    error_message = "Five services."
+  }
+}
+
+run "local" {
+  command = plan
+  variables {
+    executor = "LocalExecutor"
+    redis    = null
+    dag_sync = "sidecar"
+  }
+  assert {
+    condition     = length(module.worker) == 0 && length(output.task_definitions) == 4
+    error_message = "No workers, no Redis."
+  }
+}
+
+run "airflow_2" {
+  command = plan
+  variables { airflow_major = 2 }
+  assert {
+    condition     = contains(keys(output.task_definitions), "webserver") && !contains(keys(local.settings), "AIRFLOW__CORE__EXECUTION_API_SERVER_URL")
+    error_message = "The web server of 2.x, and nothing of 3.x."
+  }
+}
+
+run "refuses_celery_without_redis" {
+  command = plan
+  variables { redis = null }
+  expect_failures = [var.executor]
+}
+
+run "refuses_redis_that_nobody_uses" {
+  command = plan
+  variables { executor = "LocalExecutor" }
+  expect_failures = [var.executor]
+}
+
+run "refuses_another_stage" {
+  command = plan
+  variables { stage = "staging" }
+  expect_failures = [var.stage]
+}
+
+run "refuses_exec_in_prod" {
+  command = plan
+  variables {
+    stage = "prod"
+    exec  = true
+  }
+  expect_failures = [var.exec]
+}
+
+run "refuses_a_tag_as_image" {
+  command = plan
+  variables {
+    release = { airflow = "apache/airflow:3.1.8", s3sync = "s3sync:latest", queue_metrics = "queue-metrics:latest" }
+  }
+  expect_failures = [var.release]
+}
+
+run "refuses_a_snapshot_without_its_fernet_key" {
+  command = plan
+  variables { database = { snapshot_identifier = "before" } }
+  expect_failures = [var.fernet_key_secret]
+}
+
+run "refuses_a_service_that_is_none" {
+  command = plan
+  variables { sizes = { flower = { cpu = 256, memory = 512 } } }
+  expect_failures = [var.sizes]
+}
+
+run "refuses_airflow_1" {
+  command = plan
+  variables { airflow_major = 1 }
+  expect_failures = [var.airflow_major]
+}
+
+run "refuses_a_proxy_without_its_address" {
+  command = plan
+  variables { network = { egress = { mode = "proxy", cidrs = ["10.9.0.0/28"], port = 3128 } } }
+  expect_failures = [var.network]
+}

@@ -1,0 +1,19 @@
+output "sidecar" {
+  description = "The container for airflow-service's `sidecar`; null with the mode `service`."
+  value       = var.mode == "sidecar" ? { name = "s3sync", json = jsonencode(local.definition) } : null
+}
+
+output "read_policy" {
+  description = "JSON of a policy that may read the DAGs, for the task role of a sidecar's task."
+  value       = data.aws_iam_policy_document.read.json
+}
+
+output "source" {
+  description = "The URI that is kept."
+  value       = "s3://${var.bucket.name}/${var.prefix}"
+}
+
+output "role_arns" {
+  description = "Both roles of the service; empty with the mode `sidecar`."
+  value       = concat(aws_iam_role.task[*].arn, aws_iam_role.execution[*].arn)
+}

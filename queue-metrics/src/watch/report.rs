@@ -1,0 +1,131 @@
+//! What the status file says.
+
+use super::notices::Notices;
+use super::picture::{GroupPicture, Picture};
+use agent::metrics::Delivery;
+use agent::status::State;
+use serde_json::{Map, Value, json};
+use std::time::{Duration, SystemTime};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// What the status is made of.
+pub(super) struct Facts<'a> {
+    pub(super) at: Duration,
+    pub(super) notices: &'a Notices,
+    pub(super) delivery: &'a Delivery,
+    /// Whether anything was published yet.
+    pub(super) published: bool,
+    /// Whether there is a second witness.
+    pub(super) database: bool,
+    pub(super) picture: Option<&'a (SystemTime, Picture)>,
+}
+
+/// | | healthy | degraded |
+/// |---|---|---|
+/// | the broker does not answer, or cannot be read | yes | yes |
+/// | the database does not answer | yes | yes |
+/// | puts fail, or none was accepted yet | yes | yes |
+/// | the target cannot be left for `protect` | yes | yes |
+/// | else | yes | no |
+pub(super) fn state(facts: &Facts<'_>) -> State {
+    let reasons = reasons(facts);
+    let phase = match (facts.picture, facts.notices.broker_away()) {
+        (None, None) => "listening",
+        (None, Some(_)) => "blind",
+        (Some(_), _) => "watching",
+    };
+    State {
+        phase: phase.to_owned(),
+        healthy: true,
+        degraded: !reasons.is_empty(),
+        reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
+        detail: detail(facts),
+    }
+}
+
+fn reasons(facts: &Facts<'_>) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let mut lasting = |state: Option<(Duration, &crate::broker::Failure)>| {
+        if let Some((since, failure)) = state {
+            let seconds = facts.at.saturating_sub(since).as_secs();
+            reasons.push(format!("{failure} (for {seconds} s)"));
+        }
+    };
+    lasting(facts.notices.broker_away());
+    lasting(facts.notices.database_away());
+    lasting(facts.notices.hint_refused());
+    match (&facts.delivery.failing, facts.delivery.accepted) {
+        (Some(kind), Some(accepted)) => reasons.push(format!(
+            "CloudWatch has accepted nothing for {} s: {kind}",
+            accepted.elapsed().as_secs()
+        )),
+        (Some(kind), None) => {
+            reasons.push(format!("CloudWatch has accepted nothing yet: {kind}"));
+        }
+        (None, None) if facts.published => {
+            reasons.push("CloudWatch has accepted nothing yet".to_owned());
+        }
+        (None, _) => {}
+    }
+    reasons
+}
+
+fn detail(facts: &Facts<'_>) -> Map<String, Value> {
+    let mut detail = Map::new();
+    let mut say = |name: &str, value: Value| detail.insert(name.to_owned(), value);
+    let answers = |away: bool| if away { "away" } else { "answers" };
+    say(
+        "broker",
+        json!(answers(facts.notices.broker_away().is_some())),
+    );
+    say(
+        "database",
+        match facts.database {
+            true => json!(answers(facts.notices.database_away().is_some())),
+            false => json!("off"),
+        },
+    );
+    say("broker_restarts", json!(facts.notices.restarts));
+    say("messages_lost", json!(facts.notices.messages_lost()));
+    let accepted = facts.delivery.accepted.map(|then| then.elapsed());
+    let accepted = accepted.and_then(|age| SystemTime::now().checked_sub(age));
+    say("accepted", json!(accepted.and_then(timestamp)));
+    if let Some((at, picture)) = facts.picture {
+        say("sampled", json!(timestamp(*at)));
+        let groups = picture.groups.iter();
+        let groups: Map<String, Value> = groups
+            .map(|seen| (seen.name.clone(), group(seen)))
+            .collect();
+        say("groups", Value::Object(groups));
+        let queues = picture.queues.iter();
+        let queues: Map<String, Value> = queues
+            .map(|queue| {
+                let counts = json!({"ready": queue.ready, "unacked": queue.unacked});
+                (queue.name.clone(), counts)
+            })
+            .collect();
+        say("queues", Value::Object(queues));
+    }
+    detail
+}
+
+fn group(group: &GroupPicture) -> Value {
+    let target = &group.target;
+    json!({
+        "workers_target": target.workers,
+        "need": target.need,
+        "waiting": target.waiting,
+        "busy": target.busy,
+        "orphaned": target.orphaned,
+        "restarting": target.restarting,
+        "workers_alive": group.broker.map(|seen| seen.workers),
+        "oldest_task_age": group.oldest.map(|age| age.as_secs()),
+    })
+}
+
+/// RFC 3339 in whole seconds.
+fn timestamp(at: SystemTime) -> Option<String> {
+    let at = OffsetDateTime::from(at);
+    at.replace_nanosecond(0).ok()?.format(&Rfc3339).ok()
+}

@@ -1,0 +1,212 @@
+//! `protect` beside a real worker of Celery: what leads a worker away and back.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::print_stdout, reason = "the window that is left is measured")]
+
+mod protect;
+
+use protect::{Fleet, Task, block_on, until};
+use std::time::Duration;
+use testkit::ecs::{Behaviour, EcsAgent};
+use tokio::time::sleep;
+
+/// Airflow's pool of processes; the other tests use threads, which start faster.
+#[test]
+fn a_surplus_worker_ends_its_tasks_releases_and_comes_back_when_it_is_wanted() {
+    block_on(async {
+        let mut fleet = Fleet::start();
+        fleet.target("a", 1);
+        let mut task = Task::start(&fleet, "a", &fleet.redis.url(), "10m");
+        task.work(&mut fleet, "prefork", 2).await;
+        assert_eq!(task.agent.minutes(), 2_880, "the longest lease there is");
+        fleet.load(10, 1.0);
+        until("tasks to run", || fleet.runs().len() >= 4).await;
+        task.reaches("working").await;
+        fleet.target("a", 0);
+        task.reaches("released").await;
+        assert!(!task.agent.is_protected());
+        let count = fleet.runs().len();
+        assert!(fleet.waiting() >= 5, "there was work to be had");
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(fleet.runs().len(), count);
+        fleet.target("a", 1);
+        task.reaches("working").await;
+        until("tasks to run again", || fleet.runs().len() > count + 2).await;
+        let runs = fleet.runs();
+        assert!(task.exposed(&runs).is_empty(), "{:?}", task.exposed(&runs));
+    });
+}
+
+#[test]
+fn of_three_the_least_busy_leaves_and_the_others_work_on() {
+    block_on(async {
+        let mut fleet = Fleet::start();
+        fleet.target("shared", 3);
+        let mut tasks = Vec::new();
+        for name in ["shared.a", "shared.b", "shared.c"] {
+            let mut task = Task::start(&fleet, name, &fleet.redis.url(), "10m");
+            task.work(&mut fleet, "threads", 1).await;
+            tasks.push(task);
+        }
+        fleet.put(2, 30.0);
+        let running = |fleet: &Fleet| -> Vec<String> {
+            fleet.runs().into_iter().map(|run| run.worker).collect()
+        };
+        until("two to be busy", || running(&fleet).len() == 2).await;
+        let busy = running(&fleet);
+        // Until the heartbeats say so.
+        sleep(Duration::from_millis(2_500)).await;
+        fleet.target("shared", 2);
+        let idle = |task: &Task| !busy.contains(&format!("celery@{}", task.name));
+        let surplus = tasks.iter().find(|task| idle(task)).unwrap();
+        surplus.reaches("released").await;
+        for task in tasks.iter().filter(|task| !idle(task)) {
+            assert_eq!(task.phase(), "working", "{}", task.name);
+            assert!(task.agent.is_protected());
+        }
+    });
+}
+
+#[test]
+fn a_deployment_ends_once_the_running_tasks_do() {
+    block_on(async {
+        let mut fleet = Fleet::start();
+        let mut by_revision = Task::start(&fleet, "a", &fleet.redis.url(), "3s");
+        let mut by_refusal = Task::start(&fleet, "b", &fleet.redis.url(), "10m");
+        by_revision.wanted.send_replace(Some(false));
+        by_revision.work(&mut fleet, "threads", 1).await;
+        by_refusal.work(&mut fleet, "threads", 1).await;
+        fleet.load(5, 2.0);
+        until("both to work", || {
+            let runs = fleet.runs();
+            ["celery@a", "celery@b"]
+                .iter()
+                .all(|name| runs.iter().any(|run| run.worker == *name))
+        })
+        .await;
+        let blocked = Behaviour::Refuse("DEPLOYMENT_BLOCKED".to_owned());
+        by_refusal.agent.behave(blocked.clone());
+        by_revision.wanted.send_replace(Some(true));
+        by_revision.reaches("released").await;
+        by_refusal.reaches("released").await;
+        // It stays so while the deployment lasts; the next one is granted nothing, and leaves again.
+        by_revision.agent.behave(blocked);
+        sleep(Duration::from_secs(4)).await;
+        assert_eq!(by_revision.phase(), "released");
+        by_revision.wanted.send_replace(Some(false));
+        by_revision.agent.behave(Behaviour::Grant);
+        by_revision.reaches("working").await;
+        let runs = fleet.runs();
+        for task in [&by_revision, &by_refusal] {
+            assert!(task.exposed(&runs).is_empty(), "{:?}", task.exposed(&runs));
+        }
+    });
+}
+
+#[test]
+fn a_worker_that_starts_unprotected_is_cancelled_as_soon_as_it_answers_and_works_after_the_deny_limit()
+ {
+    block_on(async {
+        let mut fleet = Fleet::start();
+        fleet.put(100, 0.2);
+        until("messages to wait", || fleet.waiting() == 100).await;
+        let agent = EcsAgent::start();
+        agent.behave(Behaviour::Fail(400, "AccessDeniedException".to_owned()));
+        let mut task = Task::beside(&fleet, "a", agent, &fleet.redis.url(), "9s");
+        assert!(!task.healthy());
+        task.work(&mut fleet, "threads", 2).await;
+        until("it to be cancelled", || {
+            fleet.log("a").contains("Canceling queue")
+        })
+        .await;
+        sleep(Duration::from_millis(1_500)).await;
+        let taken = fleet.runs().len();
+        println!("{taken} tasks were taken before the first cancel");
+        assert!(taken <= 10, "{taken} tasks were taken");
+        assert_eq!(task.phase(), "asking");
+        sleep(Duration::from_millis(1_500)).await;
+        assert_eq!(fleet.runs().len(), taken, "nothing is taken after it");
+        let state = task.status.state();
+        assert!(state.healthy && state.degraded, "{state:?}");
+        assert!(state.reason.unwrap().contains("AccessDeniedException"));
+
+        task.reaches("exposed").await;
+        assert_eq!(task.status.state().detail["unprotected"], true);
+        until("it to work", || fleet.runs().len() > taken + 4).await;
+        assert!(!task.agent.is_protected());
+        task.agent.behave(Behaviour::Grant);
+        task.reaches("working").await;
+        assert_eq!(task.status.state().detail["unprotected"], false);
+        assert!(task.agent.is_protected());
+    });
+}
+
+#[test]
+fn a_worker_that_starts_with_an_empty_queue_of_its_own_takes_nothing_before_it_is_protected() {
+    block_on(async {
+        let mut fleet = Fleet::start();
+        fleet.put(50, 0.2);
+        until("messages to wait", || fleet.waiting() == 50).await;
+        let agent = EcsAgent::start();
+        agent.behave(Behaviour::HangUp);
+        let mut task = Task::beside(&fleet, "a", agent, &fleet.redis.url(), "10m");
+        task.work_on(&mut fleet, "threads", 2, "trimtab.hold").await;
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(fleet.runs().len(), 0);
+        task.agent.behave(Behaviour::Grant);
+        until("it to work", || fleet.runs().len() > 4).await;
+        // Cut off, it would come back with the empty queue alone.
+        fleet.redis.command(&["CLIENT", "KILL", "TYPE", "normal"]);
+        let count = fleet.runs().len();
+        until("it to work again", || fleet.runs().len() > count + 4).await;
+        let runs = fleet.runs();
+        assert!(task.exposed(&runs).is_empty(), "{:?}", task.exposed(&runs));
+    });
+}
+
+#[test]
+fn a_worker_that_consumes_nothing_after_a_lost_connection_is_given_its_consumers_again() {
+    block_on(async {
+        let mut fleet = Fleet::start();
+        fleet.target("a", 1);
+        let mut task = Task::start(&fleet, "a", &fleet.redis.url(), "10m");
+        task.work(&mut fleet, "threads", 2).await;
+        fleet.target("a", 0);
+        task.reaches("released").await;
+        fleet.target("a", 1);
+        task.reaches("working").await;
+        until("it to be added back", || {
+            fleet.log("a").contains("Started consuming")
+        })
+        .await;
+        fleet.redis.command(&["CLIENT", "KILL", "TYPE", "normal"]);
+        until("it to connect again", || {
+            fleet.log("a").matches("Connected to").count() == 2
+        })
+        .await;
+        fleet.load(5, 0.2);
+        until("it to work", || fleet.runs().len() > 4).await;
+        let log = fleet.log("a");
+        assert_eq!(log.matches("Started consuming").count(), 2, "{log}");
+        assert!(task.agent.is_protected());
+    });
+}
+
+#[test]
+fn a_worker_that_cannot_be_mended_ends_its_tasks_and_shuts_down_protected() {
+    block_on(async {
+        let mut fleet = Fleet::start();
+        let name = "stuck";
+        fleet.target(name, 1);
+        let mut task = Task::start(&fleet, name, &fleet.redis.url(), "10m");
+        task.work(&mut fleet, "threads", 2).await;
+        fleet.target(name, 0);
+        task.reaches("released").await;
+        fleet.target(name, 1);
+        task.reaches("leaving").await;
+        let pid = task.worker.unwrap();
+        until("the worker to end", || fleet.is_gone(pid)).await;
+        assert!(task.agent.is_protected());
+        assert!(fleet.log(name).contains("shutdown from remote"));
+    });
+}
