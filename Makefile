@@ -22,7 +22,7 @@ SOAK_SECONDS ?= 1800
 FUZZ_SECONDS ?= 300
 
 .PHONY: help deps build demo test e2e kill-test chaos soak bench bench-quick bench-healthcheck fuzz lint deny clean
-.PHONY: e2e-full up status down
+.PHONY: e2e-full up status down check-infra
 .PHONY: images images-airflow images-test images-stage deps-images stack-test
 .PHONY: demo-entrypoint bench-entrypoint deps-build demo-program s3sync-program entrypoint-program server
 
@@ -62,7 +62,7 @@ test: deps ## every test
 	$(CARGO) test --locked --workspace --no-fail-fast
 
 e2e: deps build ## with real Airflows, which it installs from PyPI the first time
-	$(CARGO) test --locked -p entrypoint -p healthcheck --no-fail-fast --test 'airflow_*' -- --ignored
+	$(CARGO) test --locked -p entrypoint -p healthcheck -p queue-metrics --no-fail-fast --test 'airflow_*' -- --ignored
 	TRIMTAB_PROGRAMS=$(abspath $(RELEASE)) $(CARGO) test --locked -p e2e --test story -- --ignored --nocapture
 
 e2e-full: deps build ## all scenarios: faults, upgrades, Airflow 2, and the figures of docs/latency.md; half an hour
@@ -129,6 +129,10 @@ lint: deps-build ## format, clippy and documentation, warnings denied
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+# Programs are taken from where `make test` or `make build` left them: they read the task definitions.
+check-infra: ## infra/ without an account; TFSCHEMA names the stand-in provider, else Terraform downloads its own
+	@python3 -B infra/check/check.py $(PARTS)
 
 deny: ## licences, banned crates, sources, yanked versions, advisories
 	python3 -B -m unittest discover -s ci

@@ -30,7 +30,10 @@ pub struct Fleet {
 enum Task {
     /// Its worker waits for `protect` to be healthy, as `dependsOn` has it.
     Waiting,
+    /// Its worker was started.
     Running,
+    /// And takes tasks.
+    Serving,
 }
 
 impl Fleet {
@@ -123,6 +126,11 @@ impl Fleet {
                 stack.start(Role::Worker(*number));
                 *task = Task::Running;
             }
+            let worker = Role::Worker(*number).name();
+            if *task == Task::Running && stack.service(&worker).serves() {
+                stack.timeline.event(&worker, "serves");
+                *task = Task::Serving;
+            }
         }
     }
 
@@ -149,7 +157,7 @@ impl Fleet {
             stack
                 .timeline
                 .event("fleet", &format!("stops task {number}"));
-            if self.tasks.remove(&number) == Some(Task::Running) {
+            if self.tasks.remove(&number) != Some(Task::Waiting) {
                 stack.stop(&Role::Worker(number).name());
             }
             stack.stop(&Role::Protect(number).name());

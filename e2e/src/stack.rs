@@ -242,8 +242,7 @@ impl Stack {
         took
     }
 
-    /// As [`Stack::wait_healthy`], until each of them serves: `entrypoint` says healthy while it still
-    /// migrates, or waits for the first sign of a service that it started.
+    /// As [`Stack::wait_healthy`], until each of them [serves](Service::serves).
     ///
     /// # Panics
     /// As [`Stack::wait_healthy`].
@@ -263,8 +262,7 @@ impl Stack {
                     "{name} does not serve after {deadline:?}: {}",
                     told()
                 );
-                let ours = status["agent"] != "entrypoint";
-                let serves = ours || (status["phase"] == "running" && status["reason"].is_null());
+                let serves = service.serves();
                 if serves {
                     self.timeline.event(name, "serves");
                 }
@@ -299,5 +297,14 @@ impl Stack {
     pub fn value(&self, sql: &str) -> Option<String> {
         let rows = self.servers.postgres.try_rows("airflow", sql).ok()?;
         rows.first()?.first()?.clone()
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // All at once; each is then waited for by its own drop.
+        for service in &mut self.services {
+            service.signal(rustix::process::Signal::TERM);
+        }
     }
 }

@@ -158,14 +158,21 @@ fn a_program_that_is_not_found_is_127_and_one_that_is_none_126() {
 #[test]
 fn what_cannot_be_executed_is_told_why() {
     let directory = tempfile::tempdir().unwrap();
-    for (name, text, mode, told) in [
-        ("carriage", "#!/bin/sh\r\n", 0o755, "CR LF"),
-        ("interpreter", "#!/no/such/python\n", 0o755, "interpreter"),
-        ("architecture", "\u{7f}ELF", 0o755, "architecture"),
+    for (name, text, mode, code, told) in [
+        ("carriage", "#!/bin/sh\r\n", 0o755, 127, "CR LF"),
+        (
+            "interpreter",
+            "#!/no/such/python\n",
+            0o755,
+            127,
+            "interpreter",
+        ),
+        ("architecture", "\u{7f}ELF", 0o755, 126, "architecture"),
         (
             "permission",
             "#!/bin/sh\n",
             0o644,
+            126,
             "executable for this user",
         ),
     ] {
@@ -173,7 +180,7 @@ fn what_cannot_be_executed_is_told_why() {
         std::fs::write(&path, text).unwrap();
         std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
         let finished = entrypoint().arg(&path).run(DEADLINE);
-        assert_eq!(finished.code, 126, "{name}: {}", finished.stderr);
+        assert_eq!(finished.code, code, "{name}: {}", finished.stderr);
         assert!(
             finished.stderr.contains(told),
             "{name}: {}",

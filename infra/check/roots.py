@@ -1,5 +1,6 @@
 """A root's whole life: plan, policies, apply, an empty second plan, checks of the state, destroy."""
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -90,11 +91,26 @@ def check(work, copy, name):
     faults += [f"policy: {m}" for m in policies.denials(base.INFRA / "policies", plan)]
     faults += state.faults(values)
     faults += containers.faults(values, base.REPOSITORY, folder)
+    cost, over = price(name, values)
+    faults += over
     if faults:
         raise base.Fault("\n".join(faults))
     terraform("destroy", "-no-color", "-auto-approve")
     shutil.rmtree(folder)
-    return said.stdout.strip().splitlines()[-1]
+    return f"{said.stdout.strip().splitlines()[-1]}{cost}"
+
+
+def price(name, values):
+    """What it costs, as a note, and a fault where that is above its target."""
+    sys.path.insert(0, str(base.INFRA / "cost"))
+    import cost
+    prices = json.loads((base.INFRA / "cost" / "prices.json").read_text())
+    rows, worker_hour = cost.bill(values, prices)
+    total, target = sum(dollars for *_, dollars in rows), prices["targets"].get(name)
+    place = os.environ.get("COST_TABLES")
+    if place:
+        (pathlib.Path(place) / f"{name.replace('/', '-').replace(': ', '-')}.md").write_text(cost.table(rows, worker_hour) + "\n")
+    return f", ${total:.0f} a month", [f"costs ${total:.0f} a month, above the target of ${target}"] if target and total > target else []
 
 
 def real_arns(text):
@@ -103,6 +119,7 @@ def real_arns(text):
                         ("sns_topic", ""), ("efs_access_point", "access-point")):
         text = re.sub(rf"(arn:aws:)\w+(:[a-z0-9-]*:[0-9]*:)aws_{kind}/",
                       lambda m, k=kind, s=shape: m[1] + {"efs_access_point": "elasticfilesystem"}.get(k, k.split("_")[0]) + m[2] + (s and s + "/"), text)
+    text = re.sub(r"arn:aws:cloudwatch(:[a-z0-9-]*:[0-9]*:)aws_cloudwatch_log_group/", r"arn:aws:logs\1log-group:", text)
     return re.sub(r"arn:aws:s3:[a-z0-9-]*:[0-9]*:aws_s3_bucket/", "arn:aws:s3:::bucket-", text)
 
 

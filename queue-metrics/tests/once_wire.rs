@@ -5,8 +5,9 @@
 mod once;
 
 use agent::redis::{Target, connect};
-use once::{LONG, Turns, once};
+use once::{LONG, Turns, number, once};
 use queue_metrics::broker::{Failure, Layout, Reading, Sampler};
+use queue_metrics::protect::Wire;
 use queue_metrics::settings::Keys;
 use std::time::{Duration, Instant};
 use testkit::process::Signal;
@@ -221,4 +222,57 @@ fn once_says_nothing_on_stdout_when_the_wire_fails_at_any_moment() {
             });
         });
     });
+}
+
+#[tokio::test]
+async fn workers_that_say_that_they_drain_are_counted_by_group_in_the_same_round_trip() {
+    let redis = Redis::start();
+    let turns = Turns::start(redis.port());
+    let target = Target::parse(&format!("redis://127.0.0.1:{}/0", turns.port())).unwrap();
+    let keys = Keys {
+        prefix: "p:".to_owned(),
+        ..Keys::default()
+    };
+    let layout = Layout::new(&keys, 0, ["default"]).with_groups(&keys, ["workers", "big"]);
+    let mut sampler = Sampler::new(target.clone(), layout.clone());
+    let mut connection = connect(&target, LONG).await.unwrap();
+    let mut read = async || sampler.read(&mut connection, true).await.unwrap();
+    assert_eq!(read().await.draining, [0, 0]);
+
+    let plain = Target::parse(&redis.url()).unwrap();
+    let (drains, told) = tokio::sync::watch::channel(true);
+    let mut wire = Wire::new(plain, layout, "p:", "big", "celery@a".to_owned()).with_drains(told);
+    wire.every = Duration::from_millis(50);
+    let (sender, mut heard) = tokio::sync::mpsc::channel(1);
+    let hears = tokio::spawn(wire.hear(sender));
+    let next = tokio::spawn(async move { while heard.recv().await.is_some() {} });
+    let key = ["ZCARD", "p:trimtab.draining.big"];
+    let says = async |count: i64| {
+        let started = Instant::now();
+        while number(&redis, 0, key) != count {
+            assert!(started.elapsed() < LONG, "not {count}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    says(1).await;
+    // One that was killed in the middle of it falls out after a minute, and the key itself later.
+    redis.command(&["ZADD", key[1], "1000000", "celery@gone"]);
+    let before = turns.count();
+    let reading = read().await;
+    assert_eq!((reading.draining, turns.count() - before), (vec![0, 1], 1));
+    assert!(
+        reading.server.is_some(),
+        "what follows is read as what it is"
+    );
+    assert!(number(&redis, 0, ["TTL", key[1]]) > 60);
+    drains.send_replace(false);
+    says(1).await;
+    assert_eq!(read().await.draining, [0, 0]);
+    hears.abort();
+    next.abort();
+    // A key of another's is no reason to count nothing else.
+    redis.command(&["SET", key[1], "text"]);
+    redis.command(&["RPUSH", "p:default", "x"]);
+    let reading = read().await;
+    assert_eq!((reading.draining, reading.ready), (vec![0, 0], vec![1]));
 }

@@ -4,8 +4,10 @@
 
 mod source_support;
 
-use s3sync::source::{Kind, Proof};
-use source_support::{fetch, object, source};
+use aws_config::timeout::TimeoutConfig;
+use s3sync::source::{Kind, Proof, Source};
+use source_support::{OPTIONS, config, fetch, object};
+use std::time::Duration;
 use testkit::moto::Moto;
 
 /// Uploads in boto3's own ways; prints nothing.
@@ -36,6 +38,18 @@ multipart('d/one-part', old, [mebi])
 
 fn body() -> Vec<u8> {
     (0..=255).collect::<Vec<u8>>().repeat(4096 * 6)
+}
+
+/// With a program's patience, as nothing stalls here on purpose and a Python may be slow to answer.
+fn source(endpoint: &str, location: &str) -> Source {
+    let patience = TimeoutConfig::builder()
+        .read_timeout(Duration::from_secs(10))
+        .build();
+    let config = config(endpoint)
+        .into_builder()
+        .timeout_config(patience)
+        .build();
+    Source::new(&config, location.parse().unwrap(), true, OPTIONS)
 }
 
 #[tokio::test]

@@ -204,7 +204,10 @@ fn airflow(stack: &Stack, name: &str, status: &str) -> Vec<(String, String)> {
         ("AIRFLOW__WEBSERVER__WEB_SERVER_PORT", port),
         ("AIRFLOW__WEBSERVER__WORKERS", "1".into()),
         // 120 s are too few for a machine that builds at the same time.
-        ("AIRFLOW__WEBSERVER__WEB_SERVER_MASTER_TIMEOUT", "300".into()),
+        (
+            "AIRFLOW__WEBSERVER__WEB_SERVER_MASTER_TIMEOUT",
+            "300".into(),
+        ),
         ("AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK", "True".into()),
         (
             "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT",

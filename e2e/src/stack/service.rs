@@ -131,6 +131,14 @@ impl Service {
         serde_json::from_slice(&text).unwrap_or(Value::Null)
     }
 
+    /// Whether it does its work: `entrypoint` says healthy while it still migrates, or waits for the
+    /// first sign of a service that it started.
+    pub fn serves(&self) -> bool {
+        let status = self.status();
+        let running = status["phase"] == "running" && status["reason"].is_null();
+        self.health().is_ok() && (status["agent"] != "entrypoint" || running)
+    }
+
     fn status_file(&self) -> PathBuf {
         self.container.directory.join("status.json")
     }

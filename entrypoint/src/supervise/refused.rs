@@ -9,7 +9,7 @@ pub enum SpawnError {
     /// Exit 127.
     #[error("{0} is not found: check the command, and PATH in the image")]
     NotFound(String),
-    /// Exit 126.
+    /// Exit 126; 127 where its interpreter is not found.
     #[error("{0} cannot be executed: {1}; {advice}", advice = advice(*.1))]
     NotExecutable(String, Errno),
     /// Out of processes, memory or descriptors, or an input that is too large.
@@ -21,7 +21,8 @@ impl SpawnError {
     /// The shell's code for it.
     pub fn code(&self) -> u8 {
         match self {
-            Self::NotFound(_) => 127,
+            // As shells and env: what is not found may be the interpreter.
+            Self::NotFound(_) | Self::NotExecutable(_, Errno::ENOENT | Errno::ENOTDIR) => 127,
             Self::NotExecutable(..) | Self::System(..) => 126,
         }
     }

@@ -127,6 +127,7 @@ resource "aws_iam_role_policy_attachment" "monitoring" {
 }
 
 resource "aws_db_instance" "this" {
+  #checkov:skip=CKV_AWS_133:backups are kept for 1 day at least, by the variable's validation
   #checkov:skip=CKV_AWS_161:Airflow's drivers have no IAM authentication, whose tokens live for 15 minutes
   #checkov:skip=CKV_AWS_293:deletion protection is a variable: on by default, off where an environment lives for a day
   #checkov:skip=CKV_AWS_157:multi-AZ is a variable: on by default, off for development

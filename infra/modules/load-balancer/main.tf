@@ -73,6 +73,7 @@ resource "aws_vpc_security_group_egress_rule" "login" {
 # ---- the load balancer ----------------------------------------------------------------------------------
 
 resource "aws_lb" "this" {
+  #checkov:skip=CKV2_AWS_76:the web ACL is given by its ARN, and its rules belong to whoever keeps it
   #checkov:skip=CKV2_AWS_28:a public load balancer has a web ACL, or is refused; an internal one is reached by the VPN only
   #checkov:skip=CKV_AWS_150:deletion protection is a variable: on by default, off where an environment lives for a day
   count                      = local.new ? 1 : 0

@@ -207,3 +207,25 @@ fn with_early_acknowledgement_heartbeats_come_on_top() {
     let target = target(&mut demand, sample(301, 0, 16, 16, 1));
     assert_eq!((target.busy, target.orphaned, target.need), (32, 0, 2));
 }
+
+#[test]
+fn workers_that_drain_for_a_deployment_count_beside_those_that_are_needed() {
+    let mut demand = Demand::new(POLICY);
+    let mut at = |at: u64, ready, workers, draining| {
+        let mut sample = sample(at, ready, 0, 0, workers);
+        if let Some(broker) = &mut sample.broker {
+            broker.draining = draining;
+        }
+        demand
+            .observe(&sample)
+            .map(|target| (target.need, target.workers))
+    };
+    let long = POLICY.hold.as_secs() + 1;
+    let two = u64::from(POLICY.concurrency) * 2;
+    // Restarting: all that live are wanted, and those that drain are among them.
+    assert_eq!(at(0, two, 5, 3), Some((2, 5)));
+    assert_eq!(at(long, two, 5, 3), Some((2, 5)));
+    // Once they are gone, so is what they counted: it was never needed.
+    assert_eq!(at(long + 5, two, 2, 0), Some((2, 2)));
+    assert_eq!(at(long + 10, two, 9, POLICY.max), Some((2, POLICY.max)));
+}

@@ -3,7 +3,7 @@
 use super::board::{Board, View};
 use super::plan::Inside;
 use super::remote::Remote;
-use super::wire::{Heard, Standing, Wire};
+use super::wire::{Heard, Standing};
 use super::{Action, Event, Machine, Rules, State};
 use agent::ecs::{LONGEST, Refusal, TaskProtection};
 use std::pin::Pin;
@@ -47,10 +47,7 @@ impl Keeper {
     pub fn start(inside: Inside, wanted: watch::Receiver<Option<bool>>, board: Board) -> Self {
         let (sender, heard) = mpsc::channel(16);
         let (drains, told) = watch::channel(false);
-        let wire = Wire {
-            drains: Some(told),
-            ..inside.wire
-        };
+        let wire = inside.wire.with_drains(told);
         tokio::spawn(wire.hear(sender));
         Self {
             machine: Machine::new(Duration::ZERO, inside.rules),

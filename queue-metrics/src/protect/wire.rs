@@ -54,7 +54,7 @@ pub struct Wire {
     /// Between two looks at the target.
     pub every: Duration,
     /// Whether its worker drains for a deployment, which is then said at each look.
-    pub drains: Option<watch::Receiver<bool>>,
+    drains: Option<watch::Receiver<bool>>,
     drains_key: String,
 }
 
@@ -70,6 +70,13 @@ impl Wire {
             worker,
             every: Duration::from_secs(5),
         }
+    }
+
+    /// The same, which also says whether its worker drains for a deployment.
+    #[must_use]
+    pub fn with_drains(mut self, drains: watch::Receiver<bool>) -> Self {
+        self.drains = Some(drains);
+        self
     }
 
     /// Hears for ever, and connects again as often as it takes. Ends when nobody listens to `heard`.

@@ -89,6 +89,7 @@ fn detail(facts: &Facts<'_>) -> Map<String, Value> {
     say("broker_restarts", json!(facts.notices.restarts));
     say("messages_lost", json!(facts.notices.messages_lost()));
     let accepted = facts.delivery.accepted.map(|then| then.elapsed());
+    let accepted = accepted.filter(|_| facts.delivery.number > 0);
     let accepted = accepted.and_then(|age| SystemTime::now().checked_sub(age));
     say("accepted", json!(accepted.and_then(timestamp)));
     if let Some((at, picture)) = facts.picture {

@@ -78,7 +78,6 @@ fn row(service: &mut Service) -> Row {
     let status = service.status();
     let phase = status["phase"].as_str().unwrap_or("starting");
     let reason = status["reason"].as_str();
-    let ours = status["agent"] != "entrypoint";
     let what = match (&health, reason) {
         (_, Some(reason)) => format!("{phase}: {reason}"),
         (Err(why), None) if status.is_object() => format!("{phase}: {why}"),
@@ -88,7 +87,7 @@ fn row(service: &mut Service) -> Row {
         name: service.name().to_owned(),
         healthy: health.is_ok(),
         what,
-        serves: ours || (phase == "running" && reason.is_none()),
+        serves: service.serves(),
     }
 }
 
