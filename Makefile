@@ -17,14 +17,15 @@ ARCHITECTURE = $(if $(filter aarch64-%,$(CARGO_BUILD_TARGET)),arm64,amd64)
 # is compiled again. --nocapture shows how far they are.
 LONG_TEST = $(CARGO) test --locked --workspace --test
 KILLS ?= 1000
+DRAINS ?= 300
 CHAOS_SECONDS ?= 600
 SOAK_SECONDS ?= 1800
 FUZZ_SECONDS ?= 300
 
-.PHONY: help deps build demo test e2e kill-test chaos soak bench bench-quick bench-healthcheck fuzz lint deny clean
+.PHONY: help deps build demo test e2e kill-test drain-test chaos soak bench bench-quick bench-healthcheck fuzz lint deny clean
 .PHONY: e2e-full up status down check-infra
 .PHONY: images images-airflow images-test images-stage deps-images stack-test
-.PHONY: demo-entrypoint bench-entrypoint deps-build demo-program s3sync-program entrypoint-program server
+.PHONY: demo-entrypoint bench-entrypoint deps-build demo-queue bench-queue queue-program demo-program s3sync-program entrypoint-program server
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -81,6 +82,9 @@ down: ## end what `make up` started
 kill-test: deps ## kill -9 at 1,000 random instants (KILLS=1000)
 	TRIMTAB_KILLS=$(KILLS) $(LONG_TEST) kill -- --nocapture
 
+drain-test: deps ## 300 workers of Celery drained at random, and 100 more while things fail (DRAINS=300)
+	TRIMTAB_DRAINS=$(DRAINS) $(LONG_TEST) protect_random -- --nocapture
+
 chaos: deps ## ten minutes of faults mixed at random (CHAOS_SECONDS=600)
 	TRIMTAB_CHAOS_SECONDS=$(CHAOS_SECONDS) $(LONG_TEST) chaos -- --nocapture
 
@@ -98,6 +102,15 @@ demo-entrypoint: deps entrypoint-program ## a real Airflow 3.1 in three containe
 
 bench-entrypoint: deps entrypoint-program ## beside Airflow's own commands, tini and dumb-init; writes docs/benchmarks-entrypoint.md
 	python3 -B bench/entrypoint.py --entrypoint $(RELEASE)/entrypoint
+
+queue-program: deps-build
+	$(CARGO) build --locked --release -p queue-metrics
+
+demo-queue: deps queue-program ## two minutes of queue-metrics beside a real Redis and real Celery workers
+	@python3 -B bench/demo_queue.py --queue-metrics $(RELEASE)/queue-metrics
+
+bench-queue: deps queue-program ## beside what celery-exporter does; writes docs/benchmarks-queue.md
+	python3 -B bench/queue_bench.py --queue-metrics $(RELEASE)/queue-metrics
 
 bench-healthcheck: deps-build ## healthcheck beside curl and others; writes docs/benchmarks-healthcheck.md
 	$(CARGO) build --locked --release -p healthcheck

@@ -240,6 +240,37 @@ fn another_cloudwatch_sees_the_exact_dimensions() {
 }
 
 #[tokio::test]
+async fn what_is_live_is_kept_by_the_second_and_tells_its_age() {
+    let server = Server::start(|_| Answer::cbor_done());
+    let metrics = Metrics::start(&settings(Sink::Cloudwatch), Some(&sdk(&server.url()))).unwrap();
+    let live = Publication::new().live("SampleAge");
+    metrics.send(live.about(metrics.service(Some("big")), &lag(2.5)));
+    metrics.flush(DEADLINE).await;
+    let request = &server.seen()[0];
+    let names: Vec<String> = data(request).into_iter().map(|datum| datum.0).collect();
+    assert_eq!(names, [LAG, "LogsDropped", "SampleAge"]);
+    let body: Value = ciborium::from_reader(request.body.as_slice()).unwrap();
+    for datum in field(&body, "MetricData").as_array().unwrap() {
+        let resolution = field(datum, "StorageResolution").as_integer().unwrap();
+        assert_eq!(i128::from(resolution), 1);
+    }
+    assert!(metrics.deliveries().borrow().accepted.is_some());
+}
+
+#[tokio::test]
+async fn what_was_withdrawn_does_not_go_out() {
+    let server = Server::start(|_| Answer::cbor_done());
+    let metrics = Metrics::start(&settings(Sink::Cloudwatch), Some(&sdk(&server.url()))).unwrap();
+    metrics.publish(&lag(1.0));
+    metrics.withdraw();
+    metrics.flush(DEADLINE).await;
+    metrics.publish(&lag(2.0));
+    metrics.flush(DEADLINE).await;
+    let values: Vec<f64> = server.seen().iter().map(|put| data(put)[0].1).collect();
+    assert_eq!(values, [2.0]);
+}
+
+#[tokio::test]
 async fn while_puts_fail_only_the_newest_publication_is_kept() {
     let failing = Arc::new(AtomicBool::new(true));
     let fails = Arc::clone(&failing);

@@ -1,6 +1,9 @@
 //! The images in a real Docker: each as user 50000:0 with a read-only root and no capability, against
 //! real servers on the host's network. `make images-test` builds them and runs this.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::print_stdout, reason = "figures are for who runs it")]
+
 use std::collections::BTreeSet;
 use std::os::unix::fs::chown;
 use std::time::Duration;

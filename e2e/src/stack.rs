@@ -53,6 +53,8 @@ impl Settings {
             ("AIRFLOW__EXECUTION_API__JWT_EXPIRATION_TIME", "3600"),
             ("AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT", "3600"),
             ("AIRFLOW__CORE__PARALLELISM", "64"),
+            // Its second is too short for a new TLS connection to Redis where the CPU is shared.
+            ("AIRFLOW__CELERY__OPERATION_TIMEOUT", "10"),
             ("AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG", "64"),
         ];
         Settings {

@@ -11,14 +11,13 @@ use std::time::Duration;
 use e2e::bucket;
 use e2e::stack::{Role, Stack};
 
+/// So that the directory is not empty.
+const NOTHING: &str = "# nothing\n";
+
 /// A stack that serves, with one worker and no DAG but those that a test uploads.
 fn serving(root: &Root) -> Stack {
     let mut stack = Stack::prepare(settings(root, 2));
-    bucket::put(
-        &stack.servers,
-        "nothing.py",
-        "# so that the directory is not empty\n",
-    );
+    bucket::put(&stack.servers, "nothing.py", NOTHING);
     start(&mut stack, &begin::ROLES);
     stack
 }
@@ -47,11 +46,31 @@ fn thirty_uploads_are_in_the_database_within_fifteen_seconds() {
 #[ignore = "needs a real Airflow: make e2e-full"]
 fn the_sidecars_are_small_at_rest() {
     let root = Root::new();
-    let mut stack = serving(&root);
-    stack.start(Role::Protect(1));
+    let mut stack = Stack::prepare(settings(&root, 2));
+    bucket::put_directory(&stack.servers, &repository().join("dags"));
+    // The servers that they speak to, and a worker's heartbeats; who else is there is nothing to them.
+    start(
+        &mut stack,
+        &[
+            Role::S3Sync,
+            Role::QueueMetrics,
+            Role::Protect(1),
+            Role::Worker(1),
+        ],
+    );
     figures::rest(&mut stack);
-    figures::settings(&mut stack);
     record(&stack, "rest", "At rest");
+}
+
+#[test]
+#[ignore = "needs a real Airflow: make e2e-full"]
+fn what_the_settings_cost() {
+    let root = Root::new();
+    let mut stack = Stack::prepare(settings(&root, 2));
+    bucket::put(&stack.servers, "nothing.py", NOTHING);
+    start(&mut stack, &[Role::S3Sync, Role::DagProcessor]);
+    figures::settings(&mut stack);
+    record(&stack, "settings", "What the settings cost");
 }
 
 #[test]
@@ -59,11 +78,7 @@ fn the_sidecars_are_small_at_rest() {
 fn a_deployment_takes_only_released_workers() {
     let root = Root::new();
     let mut stack = Stack::prepare(settings(&root, 2));
-    bucket::put(
-        &stack.servers,
-        "nothing.py",
-        "# so that the directory is not empty\n",
-    );
+    bucket::put(&stack.servers, "nothing.py", NOTHING);
     start(&mut stack, &begin::ROLES[..6]);
     let mut fleet = burst::run(&mut stack, 8, 10);
     burst::deployment(&mut stack, &mut fleet);
@@ -99,7 +114,7 @@ fn a_migrator_that_is_killed_leaves_its_work_to_the_next() {
 fn an_upgrade_waits_for_its_migration_and_a_rollback_is_refused() {
     let root = Root::new();
     let mut settings = settings(&root, 2);
-    // The pinned list of 3.3 is without Celery.
+    // In the pinned list of 3.3 the provider asks Celery for a name that it no longer has.
     settings.celery = false;
     let mut stack = Stack::prepare(settings);
     bucket::put_directory(&stack.servers, &repository().join("dags"));

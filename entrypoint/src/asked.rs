@@ -15,7 +15,8 @@ use tokio::time::Instant;
 /// a vCPU, `airflow` takes 40 s.
 const LEAST: Duration = Duration::from_secs(60);
 
-/// The URL that Airflow finds for a setting, a database's or a broker's.
+/// The URL that Airflow finds for a setting, a database's or a broker's; with a line end where the command
+/// printed one, because Airflow keeps it as a part of the value.
 ///
 /// # Errors
 /// 65 where Airflow fails or names no URL, 69 where it takes too long. Nothing of its answer is shown.
@@ -55,15 +56,22 @@ pub async fn url(
     }
 }
 
-/// Airflow 3 logs to the same output before it answers.
+/// Airflow 3 logs to the same output before it answers. The end of the answer's own line is not the value's.
 fn last_url(answer: &str) -> Option<&str> {
-    let is_url = |line: &&str| {
+    let is_url = |line: &str| {
         line.split_once("://").is_some_and(|(scheme, _)| {
             let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
             !scheme.is_empty() && scheme.bytes().all(allowed)
         })
     };
-    answer.lines().rev().map(str::trim).find(is_url)
+    let lines = answer.split_inclusive('\n');
+    let places = lines.scan(0, |end, line| {
+        *end += line.len();
+        Some((*end - line.len(), line))
+    });
+    let (start, _) = places.filter(|(_, line)| is_url(line)).last()?;
+    let value = &answer[start..];
+    Some(value.strip_suffix('\n').unwrap_or(value))
 }
 
 #[cfg(test)]
@@ -74,18 +82,13 @@ mod tests {
     fn the_last_url_among_lines_of_log_is_the_answer() {
         for (answer, url) in [
             ("redis://h/0\n", Some("redis://h/0")),
+            ("redis://h/0", Some("redis://h/0")),
+            ("db+x://u:p@h/d\n\n", Some("db+x://u:p@h/d\n")),
             (
-                "postgresql+psycopg2://u:p@h/d\n\n",
-                Some("postgresql+psycopg2://u:p@h/d"),
-            ),
-            (
-                "2026-01-01T00:00:00Z [info] see https://airflow.apache.org [x]\n db://h\n",
+                "2026-01-01T00:00:00Z [info] see https://airflow.apache.org [x]\ndb://h\n",
                 Some("db://h"),
             ),
-            (
-                "2026-01-01T00:00:00Z [info] see https://airflow.apache.org\n",
-                None,
-            ),
+            ("2026-01-01 [info] https://airflow.apache.org\n", None),
             ("://h\n", None),
             ("", None),
         ] {

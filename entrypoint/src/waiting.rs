@@ -10,6 +10,7 @@ use crate::phases::Story;
 use crate::resolve::{self, Resolved};
 use crate::variables::Variables;
 use crate::{asked, broker, files};
+use agent::exit::Exit;
 use agent::postgres::{Session, Target};
 use std::time::Instant;
 use tracing::warn;
@@ -105,6 +106,12 @@ impl Story<'_> {
             return Ok(None);
         }
         let url = asked::url(self.children, given.variables, DATABASE, deadline.into()).await?;
+        if url.ends_with(['\n', '\r']) {
+            return Err(Failure::new(
+                Exit::Source,
+                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD (or _SECRET) gives a URL with a line end, which Airflow keeps, so that no such database exists: give it without, by printf in place of echo, or set AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=ssm:///NAME instead",
+            ));
+        }
         let target = database::target(&url, given.variables)?;
         given.config.learn(DATABASE.0, DATABASE.1, url);
         Ok(target)
@@ -121,7 +128,10 @@ impl Story<'_> {
         }
         if given.config.is_elsewhere(BROKER.0, BROKER.1) {
             let url = asked::url(self.children, given.variables, BROKER, deadline.into()).await?;
-            given.config.learn(BROKER.0, BROKER.1, url);
+            // Kombu minds no line end.
+            given
+                .config
+                .learn(BROKER.0, BROKER.1, url.trim_end().to_owned());
         }
         match given.config.text(BROKER.0, BROKER.1) {
             Some(url) => broker::wait(&url, deadline.into()).await,

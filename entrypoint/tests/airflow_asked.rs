@@ -38,7 +38,7 @@ fn by_a_command(release: Release) {
     let program = scene.entrypoint(release).without_env(SYNC);
     is_asked_and_migrated(
         &scene,
-        &program.env(format!("{SYNC}_CMD"), format!("echo {url}")),
+        &program.env(format!("{SYNC}_CMD"), format!("printf {url}")),
     );
 }
 

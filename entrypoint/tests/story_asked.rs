@@ -17,7 +17,7 @@ const BROKER: &str = "AIRFLOW__CELERY__BROKER_URL";
 fn scheduler(scene: &Scene, broker: &str) -> Program {
     let logged = "2026-01-01T00:00:00Z [info] setup plugin [alembic] see https://example.com\n";
     let url = scene.database.url();
-    let answer = |url: &str| format!("{logged}{url}\n\n");
+    let answer = |url: &str| format!("{logged}{url}\n");
     let airflow = &scene.airflow;
     airflow.answers("config", "get-value", "database", &answer(&url));
     airflow.answers("config", "get-value", "celery", &answer(broker));
@@ -81,7 +81,20 @@ fn an_airflow_that_does_not_answer_ends_the_run_and_the_dry_run_does_not_ask() {
     assert!(dry.stdout.contains("it would be asked"), "{}", dry.stdout);
     assert_eq!(words(&scene), Vec::<String>::new());
 
-    scene.airflow.exits("config", "get-value", 1);
+    // As from echo: Airflow keeps the line end.
+    let answer = format!("{}\n\n", scene.database.url());
+    let told = scene
+        .airflow
+        .answers("config", "get-value", "database", &answer);
+    let finished = scheduler.run(DEADLINE);
+    assert_eq!(finished.code, 65, "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains("a URL with a line end"),
+        "{}",
+        finished.stderr
+    );
+
+    told.exits("config", "get-value", 1);
     let finished = scheduler.run(DEADLINE);
     assert_eq!(finished.code, 65, "{}", finished.stderr);
     let failed = events(&finished.stderr, "reason");

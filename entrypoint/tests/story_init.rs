@@ -329,6 +329,22 @@ fn a_fatal_exit_is_held_back_in_ecs_alone_and_a_signal_ends_that() {
 }
 
 #[test]
+fn a_plain_command_hears_of_a_database_only_where_parts_of_it_are_given() {
+    let url = "postgresql://u:marked@db.example/d?sslmode=verify-full";
+    for (name, value, is_told) in [
+        ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", url, false),
+        ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD", "marked", false),
+        ("ENTRYPOINT_DB_HOST", "db.example", true),
+    ] {
+        let finished = entrypoint().env(name, value).arg("true").run(DEADLINE);
+        assert_eq!(finished.code, 0, "{}", finished.stderr);
+        let told = finished.stderr.contains("\"no_database\"");
+        assert_eq!(told, is_told, "{name}: {}", finished.stderr);
+        assert!(!finished.stderr.contains("marked"), "{}", finished.stderr);
+    }
+}
+
+#[test]
 fn init_only_ends_before_the_service() {
     let finished = entrypoint()
         .args(["--init-only", "echo", "ran"])

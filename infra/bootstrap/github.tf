@@ -135,6 +135,17 @@ data "aws_iam_policy_document" "dags" {
     actions   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
     resources = ["arn:${local.partition}:s3:::airflow-${each.key}-dags-${local.account}/dags/*"]
   }
+  # For `s3sync digest`, which says what was uploaded.
+  statement {
+    sid       = "RegistryLogin"
+    actions   = ["ecr:GetAuthorizationToken"]
+    resources = ["*"]
+  }
+  statement {
+    sid       = "Image"
+    actions   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+    resources = [for name, r in aws_ecr_repository.this : r.arn if name == "s3sync"]
+  }
   # Who uploads does not approve held deletes.
   statement {
     sid       = "NoApprovals"

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """make check-infra: everything that can be known of infra/ without an AWS account.
 
-  check.py [PART ...]     parts: fmt, tests, roots, checkov, policies, texts; all of them without one
+  check.py [PART ...]     parts: fmt, tests, roots, checkov, policies, texts; all of them without one.
+                          tests=NAME and roots=NAME: those alone whose name begins so
 
 Terraform gets its providers from the stand-in that TFSCHEMA names (a folder with install.py, keep.py and
 valuecheck.py), or else downloads them, which needs a network. All of it runs in a copy: no lock file and
@@ -28,7 +29,7 @@ def main():
     if sys.argv[1:2] == ["--job"]:
         sys.exit(job(*sys.argv[2:]))
     parts = sys.argv[1:] or list(PARTS)
-    unknown = [p for p in parts if p not in PARTS]
+    unknown = [p for p in parts if p.split("=")[0] not in PARTS]
     if unknown:
         sys.exit(f"check-infra: no part '{unknown[0]}': {', '.join(PARTS)}")
     if not shutil.which("terraform"):
@@ -73,7 +74,7 @@ def environment(name, requirements):
         venv.create(place, with_pip=True)
         arguments = [a for r in requirements for a in ("-r", r)]
         if subprocess.run([python, "-m", "pip", "install", "-q", *arguments], check=False).returncode:
-            sys.exit(f"check-infra: the tools cannot be installed with pip; is there a network or a mirror?")
+            sys.exit("check-infra: the tools cannot be installed with pip; is there a network or a mirror?")
         (place / "ready").touch()
     return python
 
@@ -101,7 +102,14 @@ def inside(parts):
     work = pathlib.Path(os.environ["CHECK_INFRA_INSIDE"])
     copy = work / "infra"
     shutil.copytree(INFRA, copy, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*", "__pycache__"))
-    jobs = []
+    if not stand_in() and {p.split("=")[0] for p in parts} & {"tests", "roots"}:
+        try:
+            run("terraform", "init", "-backend=false", "-no-color", cwd=copy / "modules" / "data")
+        except Fault:
+            print("check-infra: TFSCHEMA names no stand-in, and Terraform cannot download its providers: set it, or check the network", file=sys.stderr)
+            return 1
+    jobs, only = [], {p.split("=")[0]: p.split("=")[1] for p in parts if "=" in p}
+    parts = [p.split("=")[0] for p in parts]
     if "fmt" in parts:
         jobs.append(("fmt", fmt, ()))
     # The long ones first.
@@ -109,11 +117,12 @@ def inside(parts):
         jobs.append(("checkov", checkov, ()))
     if "roots" in parts and stand_in():
         import roots
-        jobs += [(f"root {name}", apart, ("root", name)) for name in roots.variants()]
+        jobs += [(f"root {name}", apart, ("root", name)) for name in roots.variants() if name.startswith(only.get("roots", ""))]
     if "tests" in parts:
         # The largest first.
         every = sorted(folders(copy), key=lambda f: f.name != "airflow")
-        jobs += [(f"test {m.relative_to(copy)}", apart, ("module", m)) for m in every]
+        jobs += [(f"test {m.relative_to(copy)}", apart, ("module", m)) for m in every
+                 if str(m.relative_to(copy)).startswith(only.get("tests", ""))]
     if "policies" in parts:
         import policies
         jobs.append(("policies refuse", policies.refusals, (INFRA / "policies",)))

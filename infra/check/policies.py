@@ -7,10 +7,14 @@ import regopy
 import check as base
 
 
-def denials(folder, plan):
+def rules(folder):
     interpreter = regopy.Interpreter()
     for file in sorted(pathlib.Path(folder).glob("*.rego")):
         interpreter.add_module(file.name, file.read_text())
+    return interpreter
+
+
+def denials(interpreter, plan):
     interpreter.set_input(plan)
     output = interpreter.query("data.trimtab.deny")
     if not output.ok():
@@ -20,11 +24,12 @@ def denials(folder, plan):
 
 def refusals(folder):
     """Each file in tests/ is a plan in little, with the message that must come, and no other."""
+    interpreter = rules(folder)
     cases, wrong = sorted((pathlib.Path(folder) / "tests").glob("*.json")), []
     for file in cases:
         case = json.loads(file.read_text())
         resources = [{"mode": "managed", "address": f"{r['type']}.this", **r} for r in case["resources"]]
-        found = denials(folder, {"planned_values": {"root_module": {"resources": resources}}})
+        found = denials(interpreter, {"planned_values": {"root_module": {"resources": resources}}})
         expected = case["denied"]
         missing = [e for e in expected if not any(e in f for f in found)]
         surplus = [f for f in found if not any(e in f for e in expected)]

@@ -10,7 +10,7 @@ mod plan;
 mod report;
 mod session;
 
-pub use self::cadence::{ACTIVE, Cadence, IDLE};
+pub use self::cadence::{ACTIVE, Cadence, IDLE, LINGER};
 pub use self::lasting::{Lasting, Turn};
 pub use self::picture::{GroupPicture, Homes, Picture, QueuePicture, Rounds, Witnessed};
 pub use self::plan::Plan;
@@ -25,6 +25,7 @@ use crate::metrics::publication;
 use crate::program::{Ending, Surroundings};
 use agent::metrics::Delivery;
 use agent::redis::Target;
+use agent::status::State;
 use std::time::Duration;
 use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -33,6 +34,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 const FLUSH_LIMIT: Duration = Duration::from_secs(3);
 /// How long a sample waits for the database; a later answer counts with the next one.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Between two tellings of what did not change.
+const TOLD_EVERY: Duration = Duration::from_secs(4);
 /// Between two tidyings: puts come once a minute while nothing runs.
 const TIDIED_EVERY: Duration = Duration::from_secs(50);
 /// Between two writings of a target that did not change, which lasts for 60 s.
@@ -127,6 +130,8 @@ struct Watcher {
     /// When the targets were left, and which.
     left: Option<(Duration, Vec<u32>)>,
     published: bool,
+    /// What the status file was told last, but for the time of the sample, and when.
+    told: Option<(Instant, State)>,
     /// When code that has done its work was let go of, and the put after which that was.
     tidied: Option<(Instant, Option<std::time::Instant>)>,
 }
@@ -158,6 +163,7 @@ impl Watcher {
             picture: None,
             left: None,
             published: false,
+            told: None,
             tidied: None,
         }
     }
@@ -294,7 +300,8 @@ impl Watcher {
         }
     }
 
-    fn tell(&self) {
+    /// Tells what changed at once, and ages now and then: each telling is a file written.
+    fn tell(&mut self) {
         let delivery = self.deliveries.borrow().clone();
         let state = report::state(&report::Facts {
             at: self.started.elapsed(),
@@ -304,6 +311,17 @@ impl Watcher {
             database: self.beside.is_some(),
             picture: self.picture.as_ref(),
         });
+        let mut stable = state.clone();
+        stable.detail.remove("sampled");
+        let now = Instant::now();
+        if self
+            .told
+            .as_ref()
+            .is_some_and(|(then, told)| *told == stable && now.duration_since(*then) < TOLD_EVERY)
+        {
+            return;
+        }
+        self.told = Some((now, stable));
         self.around.status.update(|told| *told = state);
     }
 }

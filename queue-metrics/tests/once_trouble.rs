@@ -87,10 +87,10 @@ fn five_hundred_queues_are_read() {
 }
 
 #[test]
-fn what_is_not_there_yet_is_refused() {
+fn settings_that_cannot_be_are_refused_before_any_connection() {
     for arguments in [
         &["--database"][..],
-        &["--group", "a=b"],
+        &["--group", "a=b", "--group", "c=b"],
         &["--observe", "1s"],
         &["--metrics", "cloudwatch"],
     ] {

@@ -14,11 +14,11 @@ mod protect;
 
 use protect::{Fleet, Task, block_on, until};
 use std::time::Duration;
-use testkit::ecs::Behaviour;
+use testkit::ecs::{Behaviour, Request};
 use tokio::time::sleep;
 
 /// Longer than any call, renewal and look at this pace.
-const MOMENT: Duration = Duration::from_millis(3_500);
+const MOMENT: Duration = Duration::from_millis(2_000);
 
 async fn working(fleet: &mut Fleet, name: &str) -> Task {
     fleet.target(name, 1);
@@ -79,11 +79,14 @@ fn a_release_that_arrives_after_it_was_given_up_meets_no_task() {
         fleet.target("a", 0);
         task.reaches("draining").await;
         task.agent.delay(Duration::from_millis(5_800));
-        task.reaches("releasing").await;
+        let given_back = |request: &Request| request.body["ProtectionEnabled"] == false;
+        until("the release to be under way", || {
+            task.agent.requests().iter().any(given_back)
+        })
+        .await;
+        task.agent.delay(Duration::ZERO);
         fleet.load(5, 0.2);
         fleet.target("a", 1);
-        task.reaches("asking").await;
-        task.agent.delay(Duration::ZERO);
         until("it to work", || fleet.runs().len() > 4).await;
         let history = task.agent.history();
         assert!(
@@ -137,6 +140,7 @@ fn a_worker_that_hangs_stays_protected_until_it_is_seen_to_be_empty() {
         until("a task to run", || fleet.runs().len() == 1).await;
         fleet.signal(pid, "SIGSTOP");
         fleet.target("a", 0);
+        // A look is given up after 2 s.
         sleep(2 * MOMENT).await;
         assert!(["working", "draining"].contains(&task.phase().as_str()));
         assert!(task.agent.is_protected());

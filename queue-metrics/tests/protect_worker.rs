@@ -108,13 +108,13 @@ fn a_worker_that_starts_unprotected_is_cancelled_as_soon_as_it_answers_and_works
  {
     block_on(async {
         let mut fleet = Fleet::start();
-        fleet.put(100, 0.2);
-        until("messages to wait", || fleet.waiting() == 100).await;
+        fleet.put(400, 0.1);
+        until("messages to wait", || fleet.waiting() == 400).await;
         let agent = EcsAgent::start();
         agent.behave(Behaviour::Fail(400, "AccessDeniedException".to_owned()));
         let mut task = Task::beside(&fleet, "a", agent, &fleet.redis.url(), "9s");
         assert!(!task.healthy());
-        task.work(&mut fleet, "threads", 2).await;
+        task.work(&mut fleet, "threads", 16).await;
         until("it to be cancelled", || {
             fleet.log("a").contains("Canceling queue")
         })
@@ -122,7 +122,8 @@ fn a_worker_that_starts_unprotected_is_cancelled_as_soon_as_it_answers_and_works
         sleep(Duration::from_millis(1_500)).await;
         let taken = fleet.runs().len();
         println!("{taken} tasks were taken before the first cancel");
-        assert!(taken <= 10, "{taken} tasks were taken");
+        // It could do 160 a second.
+        assert!(taken <= 40, "{taken} tasks were taken");
         assert_eq!(task.phase(), "asking");
         sleep(Duration::from_millis(1_500)).await;
         assert_eq!(fleet.runs().len(), taken, "nothing is taken after it");

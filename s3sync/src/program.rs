@@ -59,20 +59,21 @@ fn check(command: &Command) -> Result<(), String> {
         ),
         _ => Ok(()),
     };
-    let known = |metrics: &MetricsSettings| match metrics.metrics {
+    let lives_on = |metrics: &MetricsSettings| match metrics.metrics {
         Sink::Prometheus => Err(
-            "--metrics prometheus comes with queue-metrics: choose emf, cloudwatch or none"
+            "--metrics prometheus is for watch: this command ends before anybody asks it"
                 .to_string(),
         ),
         _ => Ok(()),
     };
     match command {
-        Command::Once(once) => answers_on_stdout(&once.metrics).and_then(|()| known(&once.metrics)),
-        Command::Watch(watch) => known(&watch.metrics),
-        Command::Plan(plan) | Command::Verify(plan) => {
-            answers_on_stdout(&plan.metrics).and_then(|()| known(&plan.metrics))
+        Command::Once(once) => {
+            answers_on_stdout(&once.metrics).and_then(|()| lives_on(&once.metrics))
         }
-        Command::Digest(_) | Command::Approve(_) => Ok(()),
+        Command::Plan(plan) | Command::Verify(plan) => {
+            answers_on_stdout(&plan.metrics).and_then(|()| lives_on(&plan.metrics))
+        }
+        Command::Watch(_) | Command::Digest(_) | Command::Approve(_) => Ok(()),
     }
 }
 
@@ -184,7 +185,8 @@ async fn unless_stopped(
 }
 
 fn metrics(settings: &MetricsSettings, around: &Surroundings) -> Result<Metrics, Ending> {
-    Metrics::start(settings, Some(&around.sdk)).map_err(|why| Ending::new(Exit::Usage, why))
+    Metrics::start_beside(settings, Some(&around.sdk), Some(&around.status))
+        .map_err(|why| Ending::new(Exit::Usage, why))
 }
 
 fn answer(result: Result<Answer, Ending>) -> Exit {
@@ -253,7 +255,7 @@ mod tests {
             Exit::Done
         );
         assert_eq!(
-            exit(&["watch", "s3://b/p", "d", "--metrics", "prometheus"]),
+            exit(&["once", "s3://b/p", "d", "--metrics", "prometheus"]),
             Exit::Usage
         );
     }

@@ -259,12 +259,14 @@ fn spawn(container: &Container) -> std::io::Result<Child> {
     if !root {
         command.args(["--user", "--map-current-user", "--keep-caps"]);
     }
-    let named = "echo \"$0\" >/proc/sys/kernel/hostname && exec \"$@\"";
+    let named = "hostname \"$0\" && exec \"$@\"";
     command.args(["--uts", "--", "/bin/sh", "-c", named, &container.name]);
     command.arg("/usr/bin/setpriv");
-    if root {
-        command.args(["--reuid=50000", "--regid=0", "--clear-groups"]);
-    }
+    command.args(match root {
+        true => ["--reuid=50000", "--regid=0", "--clear-groups"].as_slice(),
+        // What the name needed, and the service must not have.
+        false => ["--ambient-caps=-all", "--inh-caps=-all"].as_slice(),
+    });
     // It ends with us however we end. The kernel means the thread, so that starting a service is the
     // work of a thread that stays.
     command.args(["--pdeathsig", "TERM", "--"]);

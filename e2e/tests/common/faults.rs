@@ -54,7 +54,9 @@ fn with_a_task(stack: &mut Stack, api: &Api, what: &str, fault: impl FnOnce(&mut
     api.trigger("long", &run, &json!({})).unwrap();
     let sql = format!("SELECT state FROM task_instance WHERE run_id = '{run}'");
     until(LONG, "the task to run", || {
-        stack.value(&sql).as_deref() == Some("running")
+        let state = stack.value(&sql);
+        assert_ne!(state.as_deref(), Some("failed"), "{what}: the task");
+        state.as_deref() == Some("running")
     });
     stack.timeline.event("faults", what);
     let began = Instant::now();

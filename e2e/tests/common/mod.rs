@@ -18,7 +18,7 @@ use std::time::Duration;
 use e2e::stack::{Role, Settings, Stack};
 
 /// No step takes as long, on a machine that builds at the same time too.
-pub(crate) const LONG: Duration = Duration::from_secs(240);
+pub(crate) const LONG: Duration = Duration::from_secs(480);
 
 /// The directory of the four programs: the release's, or what cargo built beside this test.
 pub(crate) fn programs() -> PathBuf {

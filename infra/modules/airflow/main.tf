@@ -66,6 +66,7 @@ module "secrets" {
   fernet_key_secret = var.fernet_key_secret
   admin             = var.admin_email == null ? null : { email = var.admin_email }
   references        = var.references
+  versions          = var.secret_versions
 }
 
 locals {

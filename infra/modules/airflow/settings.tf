@@ -5,7 +5,7 @@ locals {
 
   # Well above the longest way from zero to a worker that takes tasks (docs/autoscaling.md): a task that
   # waits for longer is failed, and its token ends.
-  queued_timeout = 1800
+  queued_timeout = 3600
 
   parallelism = local.celery ? var.workers.maximum * var.workers.concurrency : var.local_parallelism
 
@@ -17,6 +17,8 @@ locals {
       AIRFLOW__CORE__AUTH_MANAGER = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
       # As many as the workers can hold: less starves them, more fills a queue that nobody reads.
       AIRFLOW__CORE__PARALLELISM = tostring(local.parallelism)
+      # 16 of one DAG is one worker's worth.
+      AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG = tostring(local.parallelism)
       # healthcheck asks the scheduler on 8974.
       AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK = "True"
       AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT = tostring(local.queued_timeout)
@@ -31,13 +33,14 @@ locals {
     },
     local.three ? {
       AIRFLOW__CORE__EXECUTION_API_SERVER_URL = "http://${module.cluster.api_host}:8080/execution/"
-      # A queued task's token lives so long: longer than it may wait.
-      AIRFLOW__EXECUTION_API__JWT_EXPIRATION_TIME = tostring(2 * local.queued_timeout)
-      # Measured: an upload is a DAG after 6 s at most with these; the defaults take up to 5 minutes.
-      AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL          = "5"
-      AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL = "5"
-      AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL = "5"
-      AIRFLOW__LOGGING__LOG_FILENAME_TEMPLATE           = "{{ ti.dag_run.run_after.strftime('%Y/%m/%d') }}/dag_id={{ ti.dag_id }}/run_id={{ ti.run_id }}/task_id={{ ti.task_id }}/{% if ti.map_index >= 0 %}map_index={{ ti.map_index }}/{% endif %}attempt={{ try_number|default(ti.try_number) }}.log"
+      # A queued task's token lives so long: as long as it may wait.
+      AIRFLOW__EXECUTION_API__JWT_EXPIRATION_TIME = tostring(local.queued_timeout)
+      # As docs/latency.md measured: an upload is a DAG within seconds; the defaults take up to 5 minutes.
+      AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL              = "5"
+      AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL = "1"
+      AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL     = "5"
+      AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL     = "0"
+      AIRFLOW__LOGGING__LOG_FILENAME_TEMPLATE               = "{{ ti.dag_run.run_after.strftime('%Y/%m/%d') }}/dag_id={{ ti.dag_id }}/run_id={{ ti.run_id }}/task_id={{ ti.task_id }}/{% if ti.map_index >= 0 %}map_index={{ ti.map_index }}/{% endif %}attempt={{ try_number|default(ti.try_number) }}.log"
       } : {
       AIRFLOW__SCHEDULER__STANDALONE_DAG_PROCESSOR      = "True"
       AIRFLOW__SCHEDULER__DAG_DIR_LIST_INTERVAL         = "5"

@@ -333,3 +333,12 @@ variable "budget" {
   type        = object({ dollars = number, tag_key = optional(string) })
   default     = null
 }
+
+variable "secret_versions" {
+  description = "Raised by one, each makes its secret anew: docs/runbooks/passwords.md."
+  type = object({
+    secret_key = optional(number, 1)
+    jwt_secret = optional(number, 1)
+  })
+  default = {}
+}

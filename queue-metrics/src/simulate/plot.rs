@@ -9,6 +9,8 @@ const LEFT: u32 = 56;
 const RIGHT: u32 = 944;
 const PANEL: u32 = 190;
 const HEAD: u32 = 46;
+/// The width of a step.
+const COLUMN: u32 = 2;
 
 /// An SVG.
 pub fn svg(scenario: &Scenario, outcomes: &[Outcome]) -> String {
@@ -92,16 +94,27 @@ impl Area {
         colour: &str,
         value: impl Fn(&Point) -> u32,
     ) {
-        let mut path = String::new();
+        // The highest of each column: a day has more changes than the picture has room for.
+        let mut columns: Vec<(u32, u32)> = Vec::new();
         for point in points {
-            let y = f64::from(self.top + self.height)
-                - f64::from(self.height) * f64::from(value(point)) / f64::from(self.most);
-            let x = across(point.at, self.end);
-            let _ = match path.is_empty() {
-                true => write!(path, "M{x:.1} {y:.1}"),
-                false => write!(path, "H{x:.1}V{y:.1}"),
+            let x = LEFT + (RIGHT - LEFT) * point.at / self.end / COLUMN * COLUMN;
+            match columns.last_mut() {
+                Some((last, highest)) if *last == x => *highest = value(point).max(*highest),
+                _ => columns.push((x, value(point))),
+            }
+        }
+        let mut path = String::new();
+        let mut drawn = None;
+        for (x, value) in columns {
+            let y = self.top + self.height - self.height * value / self.most;
+            // Writing to a String cannot fail.
+            let _ = match drawn.replace(y) {
+                None => write!(path, "M{x} {y}"),
+                Some(before) if before == y => Ok(()),
+                Some(_) => write!(path, "H{x}V{y}"),
             };
         }
+        let _ = write!(path, "H{RIGHT}");
         let _ = writeln!(text, r#"<path d="{path}" fill="none" stroke="{colour}"/>"#);
     }
 }

@@ -4,6 +4,7 @@ use super::alarms::{Alarms, Layout};
 use super::load::Arrival;
 use super::scenario::Service;
 use crate::demand::{self, Broker, Demand, Sample};
+use crate::watch::{ACTIVE, IDLE, LINGER};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -133,6 +134,8 @@ pub(super) struct Ours {
     interval: u32,
     pub(super) target: Option<u32>,
     published: Option<(u32, u32)>,
+    /// When the target was above zero.
+    wanted: Option<u32>,
     /// What is on its way, and when it arrives.
     puts: VecDeque<(u32, u32)>,
     actions: VecDeque<(u32, u32)>,
@@ -157,6 +160,7 @@ impl Ours {
             interval: u32::try_from(service.interval.as_secs()).unwrap_or(u32::MAX),
             target: None,
             published: None,
+            wanted: None,
             puts: VecDeque::new(),
             actions: VecDeque::new(),
         }
@@ -190,10 +194,17 @@ impl Ours {
         let Some(target) = target.filter(|_| settled) else {
             return;
         };
-        let every = if target > 0 { 10 } else { 60 };
-        let due = self
-            .published
-            .is_none_or(|(at, value)| value != target || view.now - at >= every);
+        if target > 0 {
+            self.wanted = Some(view.now);
+        }
+        let lingers = |then| Duration::from_secs(u64::from(view.now - then)) <= LINGER;
+        let every = match self.wanted.is_some_and(lingers) {
+            true => ACTIVE,
+            false => IDLE,
+        };
+        let due = self.published.is_none_or(|(at, value)| {
+            value != target || Duration::from_secs(u64::from(view.now - at)) >= every
+        });
         if due {
             self.published = Some((view.now, target));
             self.puts.push_back((view.now + PUT, target));

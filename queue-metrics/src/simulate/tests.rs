@@ -62,6 +62,31 @@ fn a_day_with_bursts_reaches_the_goals() {
     );
 }
 
+/// What is left between the policy and the ideal is CloudWatch's: told as late, the ideal waits as long.
+#[test]
+fn the_policy_waits_no_longer_than_an_ideal_that_is_carried_over_by_the_same_alarms() {
+    for (name, _) in SHIPPED {
+        let scenario = shipped(name);
+        let wait = |kind| run(&scenario, kind).wait(95);
+        let (ours, told_late) = (wait(Kind::AlarmPerLevel), wait(Kind::IdealByAlarms));
+        assert!(ours <= told_late + 5, "{name}: {ours} s, {told_late} s");
+    }
+}
+
+#[test]
+fn a_deployment_under_load_costs_no_wait_and_ends_with_the_tasks_that_ran() {
+    let scenario = shipped("deployment-at-noon");
+    let (ours, ideal) = (
+        run(&scenario, Kind::AlarmPerLevel),
+        run(&scenario, Kind::Ideal),
+    );
+    assert!(ours.wait(95) <= 15, "{} s", ours.wait(95));
+    let (hours, least) = (ours.worker_hours(), ideal.worker_hours());
+    assert!(hours <= 1.25 * least, "{hours}, the ideal's {least}");
+    let took = |outcome: &Outcome| outcome.deployments[0].expect("it ends");
+    assert!(took(&ours) <= took(&ideal) + 60, "{} s", took(&ours));
+}
+
 #[test]
 fn no_task_is_killed_on_a_worker_that_was_ever_granted_protection() {
     for (name, _) in SHIPPED {
@@ -81,6 +106,22 @@ fn no_task_is_killed_on_a_worker_that_was_ever_granted_protection() {
             );
         }
     }
+}
+
+/// The first zero, at 90, arrives in the period of the value before it.
+#[test]
+fn a_zero_that_an_alarm_did_not_see_is_said_again_in_the_next_period() {
+    let scenario = Scenario::parse(
+        "title='t'\nseed=1\nlength='150s'\nservice={concurrency=2,max=3,start=[20,20],hold='20s'}\n\
+         [[burst]]\nat='7s'\ntasks=5\nruns={median='20s',p95='20s'}\n\
+         [[burst]]\nat='47s'\ntasks=5\nruns={median='20s',p95='20s'}",
+    )
+    .expect("valid");
+    let points = run(&scenario, Kind::AlarmPerLevel).points;
+    let zero = points
+        .iter()
+        .find(|point| point.at > 15 && point.desired == 0);
+    assert_eq!(zero.map(|point| point.at), Some(105));
 }
 
 #[test]
@@ -116,6 +157,7 @@ fn table_json_and_plot_name_every_policy() {
         table(&scenario, &outcomes),
         json(&scenario, &outcomes),
         svg(&scenario, &outcomes),
+        summary(&[("flapping".to_owned(), vec![outcomes.clone()])]),
     ] {
         for kind in Kind::ALL {
             assert!(text.contains(kind.name()), "{}: {text}", kind.name());

@@ -8,6 +8,9 @@ use std::time::Duration;
 pub const ACTIVE: Duration = Duration::from_secs(10);
 /// Between publications of what did not change, while none are.
 pub const IDLE: Duration = Duration::from_secs(60);
+/// How long it goes on as before after the last target fell to zero: the first zero may share its
+/// period with a value above it, which hides it from an alarm on the maximum.
+pub const LINGER: Duration = Duration::from_secs(20);
 
 /// Remembers what was published last, and when.
 ///
@@ -16,7 +19,7 @@ pub const IDLE: Duration = Duration::from_secs(60);
 /// | there is none, or it was taken back | now |
 /// | a count changed | now |
 /// | deliveries fail | now: what goes out when they succeed again is the newest |
-/// | 10 s, while a target is above zero | now |
+/// | 10 s, while a target is above zero or was within 20 s | now |
 /// | 60 s | now |
 /// | else | later |
 #[derive(Clone, Debug)]
@@ -24,6 +27,8 @@ pub struct Cadence {
     /// Samples do not come to the millisecond: one that is nearly due is due.
     slack: Duration,
     last: Option<(Duration, Vec<u64>)>,
+    /// When a target was above zero.
+    wanted: Option<Duration>,
 }
 
 impl Cadence {
@@ -32,14 +37,22 @@ impl Cadence {
         Self {
             slack: interval / 2,
             last: None,
+            wanted: None,
         }
     }
 
     /// Whether to publish the picture now; then it counts as published.
     pub fn due(&mut self, at: Duration, picture: &Picture, failing: bool) -> bool {
         let counts = counts(picture);
-        let wanted = picture.groups.iter().any(|group| group.target.workers > 0);
-        let pause = if wanted { ACTIVE } else { IDLE };
+        if picture.groups.iter().any(|group| group.target.workers > 0) {
+            self.wanted = Some(at);
+        }
+        let lingers = |then: Duration| at.saturating_sub(then) <= LINGER;
+        let pause = if self.wanted.is_some_and(lingers) {
+            ACTIVE
+        } else {
+            IDLE
+        };
         let due = match &self.last {
             Some((then, last)) => {
                 failing || *last != counts || at.saturating_sub(*then) + self.slack >= pause

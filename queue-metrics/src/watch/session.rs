@@ -46,7 +46,7 @@ impl Link {
     /// One that has no connection yet.
     pub(super) fn new(target: Target, layout: Layout, limit: Duration) -> Self {
         Self {
-            sampler: Sampler::new(target.clone(), layout.clone()),
+            sampler: Sampler::new(target.clone(), layout.clone()).without_tags(),
             target,
             layout,
             limit,

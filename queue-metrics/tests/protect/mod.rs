@@ -24,7 +24,7 @@ pub const LONG: Duration = Duration::from_secs(60);
 pub const QUICK: Pace = Pace {
     tick: Duration::from_millis(100),
     steady: Duration::from_millis(400),
-    renewal: Duration::from_secs(3),
+    renewal: Duration::from_millis(1_500),
     retry: Duration::from_millis(300),
     late: Duration::from_secs(2),
     check: Duration::from_secs(1),
