@@ -13,7 +13,7 @@ pub struct Container {
     pub entry_point: Vec<String>,
     /// Its command.
     pub command: Vec<String>,
-    /// Its variables. A secret stands here by its reference.
+    /// Its variables. A secret of a task definition has a value that stands for it.
     pub variables: Map,
     /// Its health check, without `CMD`; empty where there is none.
     pub health_check: Vec<String>,

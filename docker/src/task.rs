@@ -5,6 +5,9 @@ use serde_json::Value;
 use crate::container::Container;
 use crate::parser::Map;
 
+/// What stands for a secret's value, which ECS alone knows: those of the page are brokers' URLs.
+const A_SECRET: &str = "rediss://user:password@broker:6379/0";
+
 /// The blocks of a page that are JSON.
 ///
 /// # Panics
@@ -40,7 +43,8 @@ fn container(definition: &Value) -> Container {
         health_check.remove(0);
     }
     let mut variables = pairs(&definition["environment"], "value");
-    variables.extend(pairs(&definition["secrets"], "valueFrom"));
+    let secrets = pairs(&definition["secrets"], "valueFrom").into_keys();
+    variables.extend(secrets.map(|name| (name, A_SECRET.to_owned())));
     Container {
         name: text(&definition["name"]),
         image: text(&definition["image"]),

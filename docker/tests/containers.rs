@@ -126,6 +126,8 @@ fn queue_metrics_watch_publishes_on_stdout_and_becomes_healthy() {
     let container = Run::of(&image("queue-metrics"))
         .variable("QUEUE_METRICS_BROKER_URL", &redis.url())
         .variable("QUEUE_METRICS_METRICS", "emf")
+        // Else it warns that all workers together could run more than Airflow lets run.
+        .variable("AIRFLOW__CORE__PARALLELISM", "160")
         .option("--health-interval=1s")
         .command(&["watch"])
         .start();

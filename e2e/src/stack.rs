@@ -55,6 +55,7 @@ impl Settings {
             ("AIRFLOW__CORE__PARALLELISM", "64"),
             // Its second is too short for a new TLS connection to Redis where the CPU is shared.
             ("AIRFLOW__CELERY__OPERATION_TIMEOUT", "10"),
+            ("AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT", "30"),
             ("AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG", "64"),
         ];
         Settings {
@@ -239,7 +240,7 @@ impl Stack {
                     self.timeline.event(name, "healthy");
                 }
             }
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(200));
         }
         took
     }
@@ -270,7 +271,7 @@ impl Stack {
                 }
                 !serves
             });
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(200));
         }
     }
 

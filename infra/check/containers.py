@@ -15,6 +15,9 @@ import check as base
 import state
 
 NOWHERE = "http://127.0.0.1:1"
+# What each program logs after its settings, where AWS and Redis do not answer.
+SETTLED = ("started", "broker_away", "outside_ecs")
+LIMIT_SECONDS = 90
 LOCK, SEEN = threading.Lock(), {}
 
 
@@ -55,12 +58,10 @@ def settings(name, container, repository, folder):
         # A dry run reads settings and command, and asks nobody. Metrics on stdout and its answer exclude each other.
         environment["ENTRYPOINT_WAIT_TIMEOUT"] = "0s"
         command = [program("entrypoint", repository), "--dry-run", "--metrics", "none", *command]
-        seconds = 20
     else:
         command = [program(name, repository), *[str(place / "dags") if a.startswith("/opt/airflow/") else a for a in command]]
         (place / "dags").mkdir()
-        seconds = 2
-    code, said = bounded(command, environment, seconds)
+    code, said = bounded(command, environment)
     if code == 64:
         yield f"its settings are refused: {said.strip()[-400:]}"
     for line in said.splitlines():
@@ -69,22 +70,25 @@ def settings(name, container, repository, folder):
             yield f"a setting is odd: {event.get('warning', line)}"
 
 
-def bounded(command, environment, seconds):
-    """The code and stderr of a program that is stopped after a while; 0 where it had to be."""
+def bounded(command, environment):
+    """The code and stderr of a program; 0 where it had to be stopped, once it had told what it thinks of its settings."""
     process = subprocess.Popen([str(a) for a in command], env=environment, text=True, stdin=subprocess.DEVNULL,
                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    overdue = threading.Timer(LIMIT_SECONDS, process.kill)
+    overdue.start()
+    said, stopped = [], False
     try:
-        said = process.communicate(timeout=seconds)[1]
-        return process.returncode, said
-    except subprocess.TimeoutExpired:
-        process.terminate()
-        try:
-            return 0, process.communicate(timeout=25)[1]
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return 0, process.communicate()[1]
+        for line in process.stderr:
+            said.append(line)
+            if not stopped and any(f'"event":"{event}"' in line for event in SETTLED):
+                stopped = True
+                process.terminate()
+        code = process.wait()
     finally:
-        process.wait()
+        overdue.cancel()
+    if code == -9:
+        raise base.Fault(f"{command[0]} said nothing of its settings in {LIMIT_SECONDS} s:\n{''.join(said)[-400:]}")
+    return 0 if stopped else code, "".join(said)
 
 
 def health(container, repository):

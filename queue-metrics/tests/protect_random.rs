@@ -1,7 +1,7 @@
 //! Scale-ins and deployments at random over real workers of Celery: no task's run overlaps a moment in
 //! which its ECS task was not protected.
 //!
-//! `TRIMTAB_DRAINS` says how many workers are to be drained (24, and a third
+//! `TRIMTAB_DRAINS` says how many workers are to be drained (20, and a third
 //! of it where things fail), `TRIMTAB_SEED` makes another run.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use testkit::ecs::Behaviour;
 
 /// Seconds that a task takes at most: some outlast the wait for the blocking pop.
-const LONGEST: f64 = 4.0;
+const LONGEST: f64 = 3.0;
 /// So many at once, each drained and wanted again for itself.
 const TASKS: usize = 8;
 
@@ -42,9 +42,9 @@ struct Fate {
 }
 
 fn play(name: &str, harsh: bool) {
-    let drains = number("TRIMTAB_DRAINS", 24) / if harsh { 3 } else { 1 };
+    let drains = number("TRIMTAB_DRAINS", 20) / if harsh { 3 } else { 1 };
     // While the agent fails, nobody is to work unprotected.
-    let deny_limit = if harsh { "10m" } else { "5s" };
+    let deny_limit = if harsh { "10m" } else { "3s" };
     let mut rng = Rng::with_seed(number("TRIMTAB_SEED", 1) as u64);
     block_on(async {
         let mut fleet = Fleet::start();
@@ -63,7 +63,7 @@ fn play(name: &str, harsh: bool) {
                 if fate.next > Instant::now() {
                     continue;
                 }
-                let pause = rng.u64(100..2_000);
+                let pause = rng.u64(100..1_000);
                 fate.next = Instant::now() + Duration::from_millis(pause);
                 let phase = fate.task.phase();
                 let history = fate.task.agent.history();
@@ -99,7 +99,7 @@ fn play(name: &str, harsh: bool) {
             runs.len(),
             began.elapsed()
         );
-        assert!(runs.len() > 2 * drains, "{} runs", runs.len());
+        assert!(runs.len() > drains, "{} runs", runs.len());
         for fate in gone.iter().chain(&fates) {
             let exposed = fate.task.exposed(&runs);
             let history = fate.task.unprotected();

@@ -108,6 +108,9 @@ fn a_worker_that_starts_unprotected_is_cancelled_as_soon_as_it_answers_and_works
  {
     block_on(async {
         let mut fleet = Fleet::start();
+        // Another that listens: a cancel that comes too early is then waited for in vain.
+        fleet.worker("other", "threads", 1, "elsewhere");
+        until("the other to listen", || fleet.is_ready("other")).await;
         fleet.put(400, 0.1);
         until("messages to wait", || fleet.waiting() == 400).await;
         let agent = EcsAgent::start();

@@ -29,7 +29,7 @@ const SPEED: u32 = 4;
 const SLOTS: u32 = 2;
 const MOST: u32 = 3;
 const START: u32 = 20;
-const END: u32 = 122;
+const END: u32 = 118;
 const WAVES: [(u32, u32); 2] = [(7, 5), (47, 5)];
 /// Seconds of the model's.
 const RUNS: u32 = 20;

@@ -208,7 +208,6 @@ fn airflow(stack: &Stack, name: &str, status: &str) -> Vec<(String, String)> {
             "AIRFLOW__WEBSERVER__WEB_SERVER_MASTER_TIMEOUT",
             "300".into(),
         ),
-        ("AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK", "True".into()),
         (
             "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT",
             stack.scheduler_port.to_string(),
@@ -228,9 +227,16 @@ fn airflow(stack: &Stack, name: &str, status: &str) -> Vec<(String, String)> {
     ];
     let mut variables: Vec<(String, String)> =
         pairs.map(|(name, value)| (name.to_owned(), value)).into();
-    // Airflow 2 has it built in, under another name.
-    if settings.release != Release::V2_8 {
-        variables.push(("AIRFLOW__CORE__AUTH_MANAGER".to_owned(), FAB.to_owned()));
+    if settings.release == Release::V2_8 {
+        // Its server of health is forked from the scheduler and shares its session with Postgres: a
+        // question that comes before the scheduler's first statement leaves it waiting for ever.
+        return variables;
     }
+    // Airflow 2 has it built in, under another name.
+    let more = [
+        ("AIRFLOW__CORE__AUTH_MANAGER", FAB),
+        ("AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK", "True"),
+    ];
+    variables.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
     variables
 }

@@ -9,7 +9,8 @@
 //! moment: it says that it comes up, then in one turn of its loop begins to listen and asks for a task.
 //! No message can wait for it (kombu's remote control is Redis's publish and subscribe, without a
 //! mailbox), so it is told to stop as soon as Redis counts one listener more. What it takes in those
-//! milliseconds runs unprotected until protection is granted. A worker that is started with a queue
+//! milliseconds runs unprotected until protection is granted: up to as many tasks as it has slots (2 of
+//! 2, 9 to 16 of 16 with a full queue and Celery 5.6). A worker that is started with a queue
 //! that nobody fills (`--queues trimtab.hold`), beside `protect --queues` with those that it is to
 //! serve, leaves no window: it is given its queues once it is protected.
 

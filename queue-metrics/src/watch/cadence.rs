@@ -135,13 +135,18 @@ mod tests {
             (75, 1, 3, false, true),
             (80, 1, 3, true, true),
             (83, 1, 3, false, false),
+            (85, 0, 3, false, true),
+            (90, 0, 3, false, false),
+            // The zero once more, for an alarm that saw the first one beside what was before it.
+            (95, 0, 3, false, true),
+            (105, 0, 3, false, false),
         ] {
             let picture = picture(workers, ready);
             let at = Duration::from_secs(at);
             assert_eq!(cadence.due(at, &picture, failing), due, "{at:?}");
         }
         cadence.withdrawn();
-        assert!(cadence.due(Duration::from_secs(84), &picture(1, 3), false));
+        assert!(cadence.due(Duration::from_secs(106), &picture(0, 3), false));
     }
 
     #[test]
