@@ -18,6 +18,7 @@
 //! | state | event | next state, and what is done |
 //! |---|---|---|
 //! | asking | granted | working: look, add what it does not consume |
+//! | asking, working | the first look shows nothing consumed, within [`Pace::late`] of the start | asking: a predecessor's release may still arrive |
 //! | asking | granted within [`Pace::late`] of an unanswered release | stays, asks again: the release may still arrive |
 //! | asking | denied, blocked or silent, before the deny limit | stays, asks again |
 //! | asking | the same, after the deny limit | exposed |
@@ -116,6 +117,8 @@ pub struct Machine {
     lease: Option<Duration>,
     /// Neither the agent nor the worker has spoken yet: what a predecessor left may be in order.
     inherits: bool,
+    /// The worker was seen, or touched.
+    looked: bool,
     /// The latest answer was `Blocked`.
     blocked: bool,
     /// The agent confirmed that protection is off.
@@ -154,6 +157,7 @@ impl Machine {
             once_granted: false,
             lease: None,
             inherits: true,
+            looked: false,
             blocked: false,
             freed: false,
             yielded: false,

@@ -206,6 +206,21 @@ fn asking_seen_consuming_waits_for_the_agents_first_answer() {
 }
 
 #[test]
+fn a_worker_that_was_left_idle_gets_no_work_while_a_predecessors_release_may_arrive() {
+    let mut bench = Bench::asking();
+    bench.granted();
+    bench.tell(NOTHING);
+    bench.is(State::Asking);
+    bench.wait(29);
+    assert!(!bench.asked.contains(&Action::Add));
+    assert!(!bench.asked.contains(&Action::Protect));
+    bench.wait(1);
+    assert!(bench.asked.contains(&Action::Protect));
+    bench.granted();
+    bench.is(State::Working);
+}
+
+#[test]
 fn asking_with_a_wish_to_leave_drains() {
     for (by, why) in [(LEAVE, Why::Surplus), (OUTDATED, Why::Deployment)] {
         let mut bench = Bench::asking();

@@ -51,6 +51,7 @@ impl Machine {
             }
             Event::Cancelled => {
                 self.worker_busy = false;
+                self.looked = true;
                 self.cancelled = Some(now);
                 self.consuming = None;
                 self.empty_looks = 0;
@@ -78,6 +79,7 @@ impl Machine {
             }
             Event::Seen(look) => self.see(now, look),
             Event::Online => {
+                self.looked = true;
                 self.cancelled = None;
                 self.empty_looks = 0;
                 let works = matches!(self.state, State::Working | State::Exposed);
@@ -118,6 +120,14 @@ impl Machine {
         let pace = self.rules.pace;
         self.worker_busy = false;
         self.consuming = Some(look.consuming);
+        let first = !std::mem::replace(&mut self.looked, true);
+        let late = self.started + pace.late;
+        if first && look.consuming == Consuming::Nothing && now < late {
+            // It was left idle, by one that may have ended in the middle of its release.
+            self.late_until = late;
+            self.lease = None;
+            self.next_ask = late;
+        }
         if look.tasks == 0 && self.connected {
             self.distrusted = false;
         }
