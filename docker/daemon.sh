@@ -23,6 +23,8 @@ stop() {
         kill "$daemon" 2>/dev/null || true
         wait "$daemon" || true
     fi
+    # The network namespace of the host's containers stays mounted when the daemon has ended.
+    umount "$directory"/exec/netns/* 2>/dev/null || true
     rm -rf "$directory"
 }
 trap stop EXIT
