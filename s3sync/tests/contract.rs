@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use support::{Bench, DEADLINE};
 use testkit::process::{Finished, Program};
+use testkit::server::free_port;
+use testkit::{http, until_some};
 
 /// An option, its default, a value that it takes, one that it refuses, and the commands that have it.
 struct Setting {
@@ -265,14 +267,15 @@ fn an_unknown_variable_is_a_warning_that_names_the_nearest() {
 }
 
 #[test]
-fn metrics_that_would_mix_with_an_answer_are_refused() {
+fn metrics_that_would_mix_with_an_answer_or_that_nobody_could_ask_for_are_refused() {
     let bench = Bench::with(&[("a.py", "1")]);
     for (name, sink) in [
         ("once", "emf"),
         ("plan", "emf"),
         ("verify", "emf"),
         ("once", "prometheus"),
-        ("watch", "prometheus"),
+        ("plan", "prometheus"),
+        ("verify", "prometheus"),
     ] {
         let finished = command(&bench, name)
             .args(["--metrics", sink])
@@ -285,6 +288,21 @@ fn metrics_that_would_mix_with_an_answer_are_refused() {
         );
     }
     assert_eq!(bench.s3.requests(), []);
+}
+
+#[test]
+fn watch_serves_its_metrics_and_its_health_to_prometheus() {
+    let bench = Bench::with(&[("a.py", "1")]);
+    let address = format!("127.0.0.1:{}", free_port());
+    let _watch = bench.watch(&["--metrics", "prometheus", "--listen", &address]);
+    let page = until_some(DEADLINE, "the first pass's metrics", || {
+        let page = http::get(&format!("http://{address}/metrics")).ok()?.text();
+        page.contains("trimtab_files_changed").then_some(page)
+    });
+    let lag = "trimtab_sync_lag_seconds{environment=\"default\",service=\"s3sync\"}";
+    assert!(page.contains(lag), "{page}");
+    let health = http::get(&format!("http://{address}/healthz")).unwrap();
+    assert_eq!(health.status, 200, "{}", health.text());
 }
 
 #[test]

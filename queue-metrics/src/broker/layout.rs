@@ -65,14 +65,40 @@ impl Layout {
     }
 }
 
+/// Where `watch` leaves a group's target for `protect`.
+pub fn target_key(prefix: &str, group: &str) -> String {
+    format!("{prefix}trimtab.target.{}", name_in_redis(group))
+}
+
 /// Where the workers of a group say that they drain for a deployment.
 pub fn draining_key(prefix: &str, group: &str) -> String {
-    format!("{prefix}trimtab.draining.{group}")
+    format!("{prefix}trimtab.draining.{}", name_in_redis(group))
+}
+
+/// A group's name in a key: where no `--service` is set, which then is this program's name, `default`.
+fn name_in_redis(group: &str) -> &str {
+    match group {
+        env!("CARGO_PKG_NAME") => "default",
+        named => named,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_group_without_a_name_of_its_own_is_the_default_one() {
+        assert_eq!(
+            target_key("af-", "queue-metrics"),
+            "af-trimtab.target.default"
+        );
+        assert_eq!(target_key("", "worker"), "trimtab.target.worker");
+        assert_eq!(
+            draining_key("", "queue-metrics"),
+            "trimtab.draining.default"
+        );
+    }
 
     #[test]
     fn every_key_has_the_prefix_and_every_step_its_list() {

@@ -40,5 +40,5 @@ pub use self::plan::{Inside, Plan};
 pub use self::remote::Remote;
 pub use self::revision::Wanted;
 pub use self::run::run;
-pub use self::standing::{Hint, hint_key, verdict};
+pub use self::standing::{Hint, verdict};
 pub use self::wire::{Heard, Standing, Wire};

@@ -3,17 +3,12 @@
 use super::Verdict;
 use serde::{Deserialize, Serialize};
 
-/// What `watch` leaves: `{"workers_target":3}`.
+/// What `watch` leaves: `{"workers_target":3}`. It expires after 60 s, so that nobody drains on what a
+/// publisher that is gone once said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hint {
     /// The target, hold included.
     pub workers_target: u32,
-}
-
-/// The key of a group's hint. It expires after 60 s, so that nobody drains on what a publisher that is
-/// gone once said.
-pub fn hint_key(prefix: &str, group: &str) -> String {
-    format!("{prefix}trimtab.target.{group}")
 }
 
 /// Whether the target wants the worker `own`.
@@ -91,6 +86,5 @@ mod tests {
     fn the_hint_is_the_published_json_under_the_prefix() {
         let text = serde_json::to_string(&Hint { workers_target: 3 }).expect("json");
         assert_eq!(text, r#"{"workers_target":3}"#);
-        assert_eq!(hint_key("af-", "default"), "af-trimtab.target.default");
     }
 }

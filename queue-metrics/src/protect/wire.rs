@@ -1,7 +1,9 @@
 //! What is heard: the workers' events, and the target that `watch` left.
 
-use super::{Hint, Verdict, hint_key, verdict};
-use crate::broker::{Failure, Layout, Listener, Workers, draining_key, online, unix_seconds};
+use super::{Hint, Verdict, verdict};
+use crate::broker::{
+    Failure, Layout, Listener, Workers, draining_key, online, target_key, unix_seconds,
+};
 use agent::backoff::backoff;
 use agent::redis::{Target, connect};
 use redis::aio::MultiplexedConnection;
@@ -62,7 +64,7 @@ impl Wire {
     /// For a worker of a group.
     pub fn new(target: Target, layout: Layout, prefix: &str, group: &str, worker: String) -> Self {
         Self {
-            key: hint_key(prefix, group),
+            key: target_key(prefix, group),
             drains: None,
             drains_key: draining_key(prefix, group),
             target,

@@ -1,8 +1,8 @@
 //! The connections to the broker: one that asks, and one that listens to the workers.
 
 use super::Picture;
-use crate::broker::{Failure, Layout, Listener, Reading, Sampler};
-use crate::protect::{Hint, hint_key};
+use crate::broker::{Failure, Layout, Listener, Reading, Sampler, target_key};
+use crate::protect::Hint;
 use agent::backoff::backoff;
 use agent::redis::{Target, connect};
 use redis::aio::MultiplexedConnection;
@@ -152,7 +152,7 @@ impl Link {
             };
             questions
                 .cmd("SET")
-                .arg(hint_key(prefix, &group.name))
+                .arg(target_key(prefix, &group.name))
                 // Neither field of it can fail to become JSON.
                 .arg(serde_json::to_string(&hint).unwrap_or_default())
                 .arg("EX")
