@@ -1,7 +1,7 @@
 //! Scale-ins and deployments at random over real workers of Celery: no task's run overlaps a moment in
 //! which its ECS task was not protected.
 //!
-//! `TRIMTAB_DRAINS` says how many workers are to be drained (20, and a third
+//! `TRIMTAB_DRAINS` says how many workers are to be drained (10, and a third
 //! of it where things fail), `TRIMTAB_SEED` makes another run.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
@@ -42,7 +42,7 @@ struct Fate {
 }
 
 fn play(name: &str, harsh: bool) {
-    let drains = number("TRIMTAB_DRAINS", 20) / if harsh { 3 } else { 1 };
+    let drains = number("TRIMTAB_DRAINS", 10) / if harsh { 3 } else { 1 };
     // While the agent fails, nobody is to work unprotected.
     let deny_limit = if harsh { "10m" } else { "3s" };
     let mut rng = Rng::with_seed(number("TRIMTAB_SEED", 1) as u64);
