@@ -77,17 +77,7 @@ impl Source {
     /// As S3 answers the HEAD, which carries If-Match.
     pub async fn stored_checksum(&self, object: &Object) -> Result<Option<Checksum>, SourceError> {
         let _permit = self.permits.acquire().await;
-        let answer = self.head(object, None).await?;
-        if let Some(other) = answer.length.filter(|length| *length != object.size) {
-            return Err(self.corrupt(
-                object,
-                &format!(
-                    "S3 says {other} bytes where the listing says {}",
-                    object.size
-                ),
-            ));
-        }
-        let checksum = self.checksum(object, &answer, true).await?;
+        let checksum = self.expected(object, true).await?;
         Ok(Some(checksum).filter(|checksum| checksum.proof() != super::Proof::LengthOnly))
     }
 

@@ -102,7 +102,12 @@ impl Source {
         }
     }
 
-    async fn expected(&self, object: &Object, exact: bool) -> Result<Checksum, SourceError> {
+    /// What the object must hash to, by its HEAD.
+    pub(super) async fn expected(
+        &self,
+        object: &Object,
+        exact: bool,
+    ) -> Result<Checksum, SourceError> {
         let answer = self.head(object, None).await?;
         if let Some(other) = answer.length.filter(|length| *length != object.size) {
             return Err(self.corrupt(
