@@ -1,10 +1,10 @@
 //! The checks, as they are written on the command line.
 
-use crate::assertion::Spelling;
+use crate::assertion::Asked;
 use crate::duration::{Nanoseconds, duration};
 use crate::host::Host;
 use crate::profile::{self, Environment};
-use crate::text::{Line, has};
+use crate::text::{Line, after, split_once};
 use crate::url;
 
 /// What is asked. All kinds share one flat shape, which is moved about in half the code of an enum.
@@ -22,13 +22,11 @@ pub struct Check<'a> {
     pub base: &'a [u8],
     /// Path and query (`Http`).
     pub target: &'a [u8],
-    /// What the answer, or the status file, must say.
-    pub assertions: Spelling<'a>,
     /// The file (`Status` and `File`).
     pub path: &'a [u8],
     /// How long ago the file was modified at most.
     pub max_age: Option<Nanoseconds>,
-    /// Whether it is of `airflow:`; `path` is then `entrypoint`'s status file, of any kind.
+    /// Whether it is of `airflow:`; `path` is then `entrypoint`'s status file, whatever its name.
     pub is_profile: bool,
 }
 
@@ -45,8 +43,6 @@ pub enum Kind {
     File,
 }
 
-const MAX_AGE: &[u8] = b"?max-age=";
-
 /// Far beyond any that is configured; Linux takes four times as many.
 const LONGEST_PATH: usize = 1_000;
 
@@ -59,13 +55,13 @@ impl<'a> Check<'a> {
         authority: b"localhost",
         base: b"",
         target: b"",
-        assertions: Spelling::NONE,
         path: b"",
         max_age: None,
         is_profile: false,
     };
 
-    /// Becomes that of an argument; before, it is [`Self::NONE`].
+    /// Becomes that of an argument; before, it is [`Self::NONE`]. What the answer, or the status file, must
+    /// say is `asked`.
     ///
     /// # Errors
     /// What is wrong with the argument.
@@ -73,25 +69,26 @@ impl<'a> Check<'a> {
         &mut self,
         text: &'a [u8],
         environment: impl Environment<'a>,
+        asked: &mut Asked<'a>,
     ) -> Result<(), &'static str> {
-        if let Some(rest) = text.strip_prefix(b"http://") {
+        if let Some(rest) = after(text, b"http://") {
             self.kind = Kind::Http;
-            let rest = self.take_assertions(rest)?;
+            let rest = take_assertions(rest, asked)?;
             url::parse(rest, self)
-        } else if let Some(rest) = text.strip_prefix(b"tcp://") {
+        } else if let Some(rest) = after(text, b"tcp://") {
             self.kind = Kind::Tcp;
             url::parse_authority(rest, self)
-        } else if let Some(rest) = text.strip_prefix(b"status:") {
+        } else if let Some(rest) = after(text, b"status:") {
             self.kind = Kind::Status;
-            self.path = self.take_assertions(rest)?;
+            self.path = take_assertions(rest, asked)?;
             self.path_is_good()
-        } else if let Some(rest) = text.strip_prefix(b"file:") {
+        } else if let Some(rest) = after(text, b"file:") {
             self.kind = Kind::File;
             self.parse_file(rest)?;
             self.path_is_good()
-        } else if let Some(rest) = text.strip_prefix(b"airflow:") {
+        } else if let Some(rest) = after(text, b"airflow:") {
             profile::parse(rest, environment, self)
-        } else if text.starts_with(b"https://") {
+        } else if after(text, b"https://").is_some() {
             Err("TLS is not spoken: ask the agent that holds the connection, by status:FILE")
         } else {
             Err("a check is http://, tcp://, status:, file: or airflow:")
@@ -100,7 +97,7 @@ impl<'a> Check<'a> {
 
     /// Writes an argument as far as it may be shown: a query may hold a token.
     pub fn show<'l>(text: &[u8], line: &'l mut Line) -> &'l mut Line {
-        let is_http = text.starts_with(b"http");
+        let is_http = after(text, b"http").is_some();
         let mut hidden = false;
         for &byte in text {
             match byte {
@@ -119,32 +116,17 @@ impl<'a> Check<'a> {
         line
     }
 
-    /// What stands before the `#`.
-    fn take_assertions(&mut self, text: &'a [u8]) -> Result<&'a [u8], &'static str> {
-        let hash = text
-            .iter()
-            .position(|&byte| byte == b'#')
-            .unwrap_or(text.len());
-        let (before, fragment) = text.split_at_checked(hash).unwrap_or_default();
-        if let Some((_, fragment)) = fragment.split_first() {
-            self.assertions = Spelling::parse(fragment)?;
-        }
-        Ok(before)
-    }
-
-    /// The last `?max-age=` counts, so that a path may hold any character.
+    /// The last `?` counts, so that a path may hold any character. Another option must not become a part of
+    /// the path, which would be missing for ever.
     fn parse_file(&mut self, text: &'a [u8]) -> Result<(), &'static str> {
-        self.path = text;
-        if let Some(place) = text
-            .windows(MAX_AGE.len())
-            .rposition(|part| part == MAX_AGE)
-        {
-            self.path = text.get(..place).unwrap_or_default();
-            let max_age = text.get(place + MAX_AGE.len()..).unwrap_or_default();
+        let place = text.iter().rposition(|&byte| byte == b'?');
+        let (path, option) = text
+            .split_at_checked(place.unwrap_or(text.len()))
+            .unwrap_or_default();
+        self.path = path;
+        if !option.is_empty() {
+            let max_age = after(option, b"?max-age=").ok_or("after ? comes max-age=DURATION")?;
             self.max_age = Some(duration(max_age).ok_or("max-age is a duration, as 60s")?);
-        } else if has(text, b'?') {
-            // A misspelled option must not become a part of the path, which would be missing for ever.
-            return Err("after ? comes max-age=DURATION");
         }
         Ok(())
     }
@@ -160,14 +142,26 @@ impl<'a> Check<'a> {
     }
 }
 
+/// What stands before the `#`.
+fn take_assertions<'a>(text: &'a [u8], asked: &mut Asked<'a>) -> Result<&'a [u8], &'static str> {
+    match split_once(text, b'#') {
+        Some((before, assertions)) => asked.parse(assertions).map(|()| before),
+        None => Ok(text),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Check<'_>, &'static str> {
+        parse_with(text, &mut Asked::NONE.clone())
+    }
+
+    fn parse_with<'a>(text: &'a str, asked: &mut Asked<'a>) -> Result<Check<'a>, &'static str> {
         let mut check = Check::NONE;
         check
-            .parse(text.as_bytes(), |_: &[u8]| None)
+            .parse(text.as_bytes(), |_: &[u8]| None, asked)
             .map(|()| check)
     }
 
@@ -182,16 +176,19 @@ mod tests {
         ] {
             assert_eq!(parse(text).map(|check| check.kind), Ok(kind), "{text}");
         }
-        let status = |path, assertions| Ok((path, assertions));
-        let parsed = |text| parse(text).map(|check| (check.path, check.assertions));
-        assert_eq!(
-            parsed("status:/run/a.json"),
-            status(b"/run/a.json".as_slice(), Spelling::NONE)
-        );
-        assert_eq!(
-            parsed("status:a#b=c"),
-            status(b"a", Spelling::parse(b"b=c").unwrap())
-        );
+        for (text, path, asserted) in [
+            ("status:/run/a.json", "/run/a.json", None),
+            ("status:a#b=c", "a", Some("b=c")),
+            ("status:a#b=c#d", "a", Some("b=c#d")),
+        ] {
+            let (mut found, mut expected) = (Asked::NONE, Asked::NONE);
+            let check = parse_with(text, &mut found).unwrap();
+            assert_eq!(check.path, path.as_bytes(), "{text}");
+            if let Some(asserted) = asserted {
+                expected.parse(asserted.as_bytes()).unwrap();
+            }
+            assert_eq!(found, expected, "{text}");
+        }
         let parsed = |text| parse(text).map(|check| (check.path, check.max_age));
         let seconds = |number| Some(number * crate::duration::SECOND);
         assert_eq!(parsed("file:/a b#c"), Ok((b"/a b#c".as_slice(), None)));

@@ -5,7 +5,7 @@ mod address;
 use core::net::{IpAddr, Ipv4Addr};
 
 use self::address::{ipv4, ipv6};
-use crate::text::{eq_ignore_case, pieces};
+use crate::text::{after, eq_ignore_case, pieces};
 
 /// Where names are looked up; there is no other resolver.
 pub const HOSTS: &[u8] = b"/etc/hosts";
@@ -27,7 +27,7 @@ pub enum Host<'a> {
 impl<'a> Host<'a> {
     /// Of a text; IPv6 stands in brackets.
     pub fn parse(text: &'a [u8]) -> Option<Self> {
-        if let Some(inside) = text.strip_prefix(b"[") {
+        if let Some(inside) = after(text, b"[") {
             return ipv6(inside.strip_suffix(b"]")?).map(|address| Host::Address(address.into()));
         }
         if eq_ignore_case(text, b"localhost") {
@@ -57,18 +57,14 @@ pub struct Addresses {
 
 impl Addresses {
     /// None yet.
-    pub const fn new() -> Self {
-        Self {
-            list: [IpAddr::V4(Ipv4Addr::UNSPECIFIED); MOST_ADDRESSES],
-            count: 0,
-        }
-    }
+    pub const NONE: Self = Self {
+        list: [IpAddr::V4(Ipv4Addr::UNSPECIFIED); MOST_ADDRESSES],
+        count: 0,
+    };
 
-    /// One more, if there is room and it is new.
+    /// One more, if there is room.
     pub fn add(&mut self, address: IpAddr) {
-        if !self.as_slice().contains(&address)
-            && let Some(place) = self.list.get_mut(self.count)
-        {
+        if let Some(place) = self.list.get_mut(self.count) {
             *place = address;
             self.count += 1;
         }
@@ -77,12 +73,6 @@ impl Addresses {
     /// All of them.
     pub fn as_slice(&self) -> &[IpAddr] {
         self.list.get(..self.count).unwrap_or_default()
-    }
-}
-
-impl Default for Addresses {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -113,7 +103,11 @@ impl<'a> HostsFile<'a> {
             if byte == b'\n' {
                 self.end_line();
             } else if let Some(place) = self.line.get_mut(self.length) {
-                *place = byte;
+                *place = if byte.is_ascii_whitespace() {
+                    b' '
+                } else {
+                    byte
+                };
                 self.length += 1;
             }
         }
@@ -128,9 +122,7 @@ impl<'a> HostsFile<'a> {
         let line = self.line.get(..self.length).unwrap_or_default();
         self.length = 0;
         let content = pieces(line, b'#').next().unwrap_or_default();
-        let mut words = content
-            .split(u8::is_ascii_whitespace)
-            .filter(|word| !word.is_empty());
+        let mut words = pieces(content, b' ').filter(|word| !word.is_empty());
         let Some(address) = words.next() else {
             return;
         };
@@ -178,7 +170,7 @@ mod tests {
         let file = "127.0.0.1\tlocalhost\n::1 localhost ip6-localhost # loopback\n\n\
                     # 10.0.0.9 db\n10.0.0.1 DB db.internal\nnonsense db\n10.0.0.2  db\n10.0.0.1 db\n10.0.0.3 dbx";
         for (name, expected) in [
-            ("db", vec!["10.0.0.1", "10.0.0.2"]),
+            ("db", vec!["10.0.0.1", "10.0.0.2", "10.0.0.1"]),
             ("db.internal", vec!["10.0.0.1"]),
             ("ip6-localhost", vec!["::1"]),
             ("dbx", vec!["10.0.0.3"]),
@@ -187,7 +179,7 @@ mod tests {
             ("nobody", vec![]),
         ] {
             for size in [1, 7, 1000] {
-                let mut addresses = Addresses::new();
+                let mut addresses = Addresses::NONE;
                 let mut hosts = HostsFile::looking_for(name.as_bytes(), &mut addresses);
                 file.as_bytes()
                     .chunks(size)
@@ -202,7 +194,7 @@ mod tests {
 
     #[test]
     fn only_so_many_addresses_are_kept() {
-        let mut addresses = Addresses::new();
+        let mut addresses = Addresses::NONE;
         let mut hosts = HostsFile::looking_for(b"many", &mut addresses);
         (0..9).for_each(|number| hosts.push(format!("10.0.0.{number} many\n").as_bytes()));
         hosts.finish();

@@ -7,7 +7,8 @@ mod number;
 mod string;
 
 use self::number::Number;
-use self::string::{Piece, Text};
+use self::string::{Piece, Text, encode};
+use crate::text::nth_line;
 
 /// As deep as serde_json goes by default.
 const DEEPEST: u32 = 127;
@@ -40,10 +41,14 @@ pub trait Visitor {
     fn open(&mut self, container: Container);
     /// The innermost container ends.
     fn close(&mut self);
+    /// A key begins.
+    fn key_begins(&mut self);
     /// One more byte of a key, decoded.
     fn key_byte(&mut self, byte: u8);
     /// The key is complete; its value is next.
     fn key(&mut self);
+    /// A scalar begins.
+    fn value_begins(&mut self);
     /// One more byte of a scalar: a string's decoded, any other's as written.
     fn value_byte(&mut self, byte: u8);
     /// The scalar is complete.
@@ -65,15 +70,17 @@ pub enum Problem {
 
 impl Problem {
     /// In words.
-    pub fn words(self) -> &'static str {
-        match self {
-            Problem::Unexpected => "an unexpected character",
-            Problem::String => "a malformed string",
-            Problem::Deep => "more than 127 levels",
-            Problem::Ended => "an early end",
-        }
+    pub fn words(self) -> &'static [u8] {
+        nth_line(WORDS, self as usize)
     }
 }
+
+/// In the order of [`Problem`].
+const WORDS: &[u8] = b"\
+an unexpected character
+a malformed string
+more than 127 levels
+an early end";
 
 /// Where in a document the scanner stands.
 #[derive(Debug)]
@@ -114,9 +121,9 @@ impl Scanner {
             objects: 0,
             offset: 0,
             text: Text::new(),
-            number: Number::Zero,
+            number: Number::Minus,
             literal: b"",
-            scalar: Scalar::Null,
+            scalar: Scalar::String,
         }
     }
 
@@ -129,7 +136,7 @@ impl Scanner {
     ///
     /// # Errors
     /// The document is none; nothing more may be pushed.
-    pub fn push(&mut self, bytes: &[u8], visitor: &mut dyn Visitor) -> Result<(), Problem> {
+    pub fn push(&mut self, bytes: &[u8], visitor: &mut impl Visitor) -> Result<(), Problem> {
         for &byte in bytes {
             self.step(byte, visitor)?;
             self.offset += 1;
@@ -141,7 +148,7 @@ impl Scanner {
     ///
     /// # Errors
     /// It is not complete.
-    pub fn finish(&mut self, visitor: &mut dyn Visitor) -> Result<(), Problem> {
+    pub fn finish(&mut self, visitor: &mut impl Visitor) -> Result<(), Problem> {
         if self.state == State::InNumber && self.depth == 0 && self.number.is_complete() {
             visitor.value(Scalar::Number);
             self.state = State::Done;
@@ -152,7 +159,7 @@ impl Scanner {
         }
     }
 
-    fn step(&mut self, byte: u8, visitor: &mut dyn Visitor) -> Result<(), Problem> {
+    fn step(&mut self, byte: u8, visitor: &mut impl Visitor) -> Result<(), Problem> {
         match self.state {
             State::InKey | State::InString => return self.string(byte, visitor),
             State::InLiteral => return self.rest_of_literal(byte, visitor),
@@ -175,7 +182,10 @@ impl Scanner {
             return Ok(());
         }
         self.state = match (self.state, byte) {
-            (State::FirstKey | State::Key, b'"') => State::InKey,
+            (State::FirstKey | State::Key, b'"') => {
+                visitor.key_begins();
+                State::InKey
+            }
             (State::Colon, b':') => State::Value,
             (State::FirstKey, b'}') | (State::FirstElement, b']') => self.close(visitor),
             (State::Next, b'}') if self.in_object() => self.close(visitor),
@@ -189,7 +199,7 @@ impl Scanner {
     }
 
     /// One more byte of a key or of a string.
-    fn string(&mut self, byte: u8, visitor: &mut dyn Visitor) -> Result<(), Problem> {
+    fn string(&mut self, byte: u8, visitor: &mut impl Visitor) -> Result<(), Problem> {
         let is_key = self.state == State::InKey;
         let mut hand_on = |byte| match is_key {
             true => visitor.key_byte(byte),
@@ -198,9 +208,7 @@ impl Scanner {
         match self.text.next(byte).ok_or(Problem::String)? {
             Piece::Nothing => {}
             Piece::Byte(byte) => hand_on(byte),
-            Piece::Character(character) => {
-                character.encode_utf8(&mut [0; 4]).bytes().for_each(hand_on)
-            }
+            Piece::Character(character) => encode(character, hand_on),
             Piece::End if is_key => {
                 visitor.key();
                 self.state = State::Colon;
@@ -213,7 +221,7 @@ impl Scanner {
         Ok(())
     }
 
-    fn rest_of_literal(&mut self, byte: u8, visitor: &mut dyn Visitor) -> Result<(), Problem> {
+    fn rest_of_literal(&mut self, byte: u8, visitor: &mut impl Visitor) -> Result<(), Problem> {
         match self.literal.split_first() {
             Some((&expected, rest)) if byte == expected => self.literal = rest,
             _ => return Err(Problem::Unexpected),
@@ -227,8 +235,8 @@ impl Scanner {
     }
 
     /// The first byte of a value.
-    fn begin(&mut self, byte: u8, visitor: &mut dyn Visitor) -> Result<State, Problem> {
-        let state = match byte {
+    fn begin(&mut self, byte: u8, visitor: &mut impl Visitor) -> Result<State, Problem> {
+        match byte {
             b'{' => {
                 self.open(Container::Object, visitor)?;
                 return Ok(State::FirstKey);
@@ -237,6 +245,9 @@ impl Scanner {
                 self.open(Container::Array, visitor)?;
                 return Ok(State::FirstElement);
             }
+            _ => visitor.value_begins(),
+        }
+        let state = match byte {
             b'"' => return Ok(State::InString),
             b't' => self.literal(b"rue", Scalar::Boolean),
             b'f' => self.literal(b"alse", Scalar::Boolean),
@@ -256,7 +267,7 @@ impl Scanner {
         State::InLiteral
     }
 
-    fn open(&mut self, container: Container, visitor: &mut dyn Visitor) -> Result<(), Problem> {
+    fn open(&mut self, container: Container, visitor: &mut impl Visitor) -> Result<(), Problem> {
         if self.depth == DEEPEST {
             return Err(Problem::Deep);
         }
@@ -266,7 +277,7 @@ impl Scanner {
         Ok(())
     }
 
-    fn close(&mut self, visitor: &mut dyn Visitor) -> State {
+    fn close(&mut self, visitor: &mut impl Visitor) -> State {
         self.depth -= 1;
         self.objects >>= 1;
         visitor.close();

@@ -1,6 +1,10 @@
 //! The command line.
 
 use crate::duration::{Nanoseconds, SECOND, duration};
+use crate::text::after;
+
+/// The only option whose value may be an argument of its own.
+const TIMEOUT_OPTION: &str = "--timeout";
 
 /// Below ECS's own default of 5 s, so that the reason is told before ECS gives up.
 const TIMEOUT: Nanoseconds = 4 * SECOND;
@@ -37,10 +41,8 @@ pub const VERSION: &str = concat!(
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Say how it is used.
-    Help,
-    /// Say which version it is.
-    Version,
+    /// Say how it is used, or which version it is.
+    Print(&'static str),
     /// Carry out the checks, which are the arguments from that place on that are no options.
     Check(Options),
 }
@@ -52,16 +54,6 @@ pub struct Options {
     pub timeout: Nanoseconds,
     /// Whether each is timed.
     pub verbose: bool,
-}
-
-/// An argument.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Argument<'a> {
-    Check(&'a [u8]),
-    Timeout(Option<&'a [u8]>),
-    Verbose,
-    Alone(Command),
-    Unknown,
 }
 
 impl Command {
@@ -81,22 +73,31 @@ impl Command {
         let mut others = arguments.clone();
         let is_alone = others.next().is_some() && others.next().is_none();
         while let Some(argument) = arguments.next() {
-            match Argument::of(argument) {
-                Argument::Check(_) => checks += 1,
-                Argument::Verbose => options.verbose = true,
-                Argument::Timeout(value) => {
-                    let value = value.or_else(|| arguments.next()).and_then(duration);
-                    let fits = |value: &Nanoseconds| (1..=LONGEST_TIMEOUT).contains(value);
-                    options.timeout = value
-                        .filter(fits)
-                        .ok_or("--timeout takes a duration, as 4s or 500ms, up to 1h")?;
-                }
-                // Beside a check it would look healthy without having looked.
-                Argument::Alone(command) if is_alone => return Ok(command),
-                Argument::Alone(_) => return Err("--help and --version stand alone"),
-                Argument::Unknown => {
+            let is = |spelling: &str| argument == spelling.as_bytes();
+            if argument.first() != Some(&b'-') {
+                checks += 1;
+            } else if is("--verbose") {
+                options.verbose = true;
+            } else if is(TIMEOUT_OPTION) || after(argument, b"--timeout=").is_some() {
+                let value = after(argument, b"--timeout=");
+                let value = value.or_else(|| arguments.next()).and_then(duration);
+                let fits = |value: &Nanoseconds| (1..=LONGEST_TIMEOUT).contains(value);
+                options.timeout = value
+                    .filter(fits)
+                    .ok_or("--timeout takes a duration, as 4s or 500ms, up to 1h")?;
+            } else {
+                let command = if is("--help") || is("-h") {
+                    Command::Print(HELP)
+                } else if is("--version") || is("-V") {
+                    Command::Print(VERSION)
+                } else {
                     return Err("options are --timeout, --verbose, --help and --version");
-                }
+                };
+                // Beside a check it would look healthy without having looked.
+                return match is_alone {
+                    true => Ok(command),
+                    false => Err("--help and --version stand alone"),
+                };
             }
         }
         match checks {
@@ -110,35 +111,14 @@ impl Command {
 pub fn checks<'a>(mut arguments: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = &'a [u8]> {
     core::iter::from_fn(move || {
         loop {
-            match Argument::of(arguments.next()?) {
-                Argument::Check(check) => return Some(check),
-                Argument::Timeout(None) => drop(arguments.next()),
-                _ => {}
+            let argument = arguments.next()?;
+            if argument == TIMEOUT_OPTION.as_bytes() {
+                arguments.next();
+            } else if argument.first() != Some(&b'-') {
+                return Some(argument);
             }
         }
     })
-}
-
-impl<'a> Argument<'a> {
-    #[inline(never)]
-    fn of(text: &'a [u8]) -> Self {
-        let is = |spelling: &str| text == spelling.as_bytes();
-        if !text.starts_with(b"-") {
-            Argument::Check(text)
-        } else if is("--verbose") {
-            Argument::Verbose
-        } else if is("--timeout") {
-            Argument::Timeout(None)
-        } else if let Some(value) = text.strip_prefix(b"--timeout=") {
-            Argument::Timeout(Some(value))
-        } else if is("--help") || is("-h") {
-            Argument::Alone(Command::Help)
-        } else if is("--version") || is("-V") {
-            Argument::Alone(Command::Version)
-        } else {
-            Argument::Unknown
-        }
-    }
 }
 
 #[cfg(test)]
@@ -160,8 +140,8 @@ mod tests {
             ("--verbose file:/a file:/b", check(4_000, true)),
             ("file:/a --timeout 500ms", check(500, false)),
             ("--timeout=1h file:/a", check(3_600_000, false)),
-            ("--help", Ok(Command::Help)),
-            ("--version", Ok(Command::Version)),
+            ("--help", Ok(Command::Print(HELP))),
+            ("--version", Ok(Command::Print(VERSION))),
         ] {
             assert_eq!(parse(line), expected, "{line}");
         }

@@ -1,5 +1,7 @@
 //! Percent-encoding in assertions: how a key or a value holds what the syntax means for itself.
 
+use crate::text::pieces;
+
 /// Takes the next byte that `text` stands for off its front. A malformed escape stands for itself;
 /// [`is_well_formed`] refuses it before.
 pub fn next_byte(text: &mut &[u8]) -> Option<u8> {
@@ -16,20 +18,11 @@ pub fn next_byte(text: &mut &[u8]) -> Option<u8> {
 
 /// Whether each `%` is followed by two hexadecimal digits.
 pub fn is_well_formed(text: &[u8]) -> bool {
-    let mut rest = text;
-    while let Some(place) = rest.iter().position(|&byte| byte == b'%') {
-        let Some((pair, after)) = rest
-            .get(place + 1..)
-            .and_then(|rest| rest.split_first_chunk::<2>())
-        else {
-            return false;
-        };
-        if pair.iter().any(|&byte| hex(byte).is_none()) {
-            return false;
-        }
-        rest = after;
-    }
-    true
+    let mut after = pieces(text, b'%').skip(1);
+    after.all(|piece| {
+        let pair = piece.first_chunk::<2>();
+        pair.is_some_and(|pair| pair.iter().all(|&byte| hex(byte).is_some()))
+    })
 }
 
 fn hex(digit: u8) -> Option<u8> {

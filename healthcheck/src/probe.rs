@@ -4,26 +4,28 @@ mod file;
 mod http;
 mod tcp;
 
-use crate::assertion::Spelling;
+use crate::assertion::Asked;
 use crate::check::{Check, Kind};
 use crate::deadline::Deadline;
-use crate::text::{Line, Snippet, Unhealthy};
-
-/// Phases in which `entrypoint` has not started the service yet, and ECS must not end the container: a
-/// migration may well take longer than the longest start period, 300 s.
-const BEFORE_THE_SERVICE: [&[u8]; 3] = [b"migrating", b"creating-admin", b"checking"];
+use crate::status::Word;
+use crate::text::{Line, Unhealthy};
 
 /// Carries out one check.
 ///
 /// # Errors
 /// It does not hold, as the line says.
 #[inline(never)]
-pub fn probe(check: &Check<'_>, deadline: &Deadline, why: &mut Line) -> Result<(), Unhealthy> {
+pub fn probe(
+    check: &Check<'_>,
+    asked: &mut Asked<'_>,
+    deadline: &Deadline,
+    why: &mut Line,
+) -> Result<(), Unhealthy> {
     match check.kind {
         Kind::Http => {
-            let answered = http::ask(check, deadline, why);
+            let answered = http::ask(check, asked, deadline, why);
             // Asked only when there is no good answer, so that the usual case costs nothing.
-            if answered.is_err() && check.is_profile && is_before_the_service(check.path) {
+            if answered.is_err() && check.is_profile && is_excused(check, asked) {
                 return Ok(());
             }
             answered
@@ -33,20 +35,17 @@ pub fn probe(check: &Check<'_>, deadline: &Deadline, why: &mut Line) -> Result<(
             if check.is_profile {
                 why.show(check.path).say(": ");
             }
-            let mut phase = Snippet::new();
-            file::status(check.path, check.assertions, &mut phase, why)
+            file::status(check, asked, why).map(drop)
         }
         Kind::File => file::exists(check, why),
     }
 }
 
-fn is_before_the_service(status_file: &[u8]) -> bool {
-    let mut phase = Snippet::new();
-    let healthy = file::status(
-        status_file,
-        Spelling::ENTRYPOINT,
-        &mut phase,
-        &mut Line::new(),
-    );
-    healthy.is_ok() && BEFORE_THE_SERVICE.contains(&phase.as_bytes())
+/// Whether `entrypoint` vouches for a container whose service does not answer: it is healthy, and does not
+/// say that the service runs as it should. It migrates, which may well take longer than ECS's longest
+/// start period (300 s), waits for the first sign of the service it started, or cannot tell, as the
+/// database is away. It bounds each of these itself.
+#[inline(never)]
+fn is_excused(check: &Check<'_>, asked: &mut Asked<'_>) -> bool {
+    file::status(check, asked, &mut Line::new()) == Ok(Word::Excused)
 }

@@ -13,10 +13,10 @@
 //! Ports, hosts, sub-paths and TLS are read from the variables that Airflow itself reads. What speaks
 //! TLS is left to the status file too.
 
-use crate::assertion::Spelling;
 use crate::check::{Check, Kind};
 use crate::host::Host;
-use crate::text::{decimal, eq_ignore_case};
+use crate::text::{Pieces, eq_ignore_case, pieces};
+use crate::url;
 
 /// Where `entrypoint` writes its status unless told otherwise.
 const STATUS_FILE: &[u8] = b"/run/trimtab/entrypoint.json";
@@ -25,53 +25,20 @@ const STATUS_FILE: &[u8] = b"/run/trimtab/entrypoint.json";
 pub trait Environment<'a>: Fn(&[u8]) -> Option<&'a [u8]> {}
 impl<'a, F: Fn(&[u8]) -> Option<&'a [u8]>> Environment<'a> for F {}
 
-/// A service with a port, and the variables that say where.
-struct Service {
-    name: &'static str,
-    /// Must be on; always is where it is empty, as no such variable matters.
-    enabled: &'static str,
-    certificate: &'static str,
-    host: &'static str,
-    port: &'static str,
-    default_port: u16,
-    base: &'static str,
-    target: &'static str,
-}
-
-const WITH_PORTS: [Service; 3] = [
-    Service {
-        name: "api-server",
-        enabled: "",
-        certificate: "AIRFLOW__API__SSL_CERT",
-        host: "AIRFLOW__API__HOST",
-        port: "AIRFLOW__API__PORT",
-        default_port: 8080,
-        base: "AIRFLOW__API__BASE_URL",
-        target: "/api/v2/version",
-    },
-    Service {
-        name: "webserver",
-        enabled: "",
-        certificate: "AIRFLOW__WEBSERVER__WEB_SERVER_SSL_CERT",
-        host: "AIRFLOW__WEBSERVER__WEB_SERVER_HOST",
-        port: "AIRFLOW__WEBSERVER__WEB_SERVER_PORT",
-        default_port: 8080,
-        base: "AIRFLOW__WEBSERVER__BASE_URL",
-        target: "/health",
-    },
-    Service {
-        name: "scheduler",
-        enabled: "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK",
-        certificate: "",
-        host: "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_HOST",
-        port: "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT",
-        default_port: 8974,
-        base: "",
-        target: "/health",
-    },
-];
-
-const WITHOUT_PORTS: [&str; 3] = ["dag-processor", "triggerer", "worker"];
+/// The services, and for those with a port: the variable that must be on, or `always`; the variables of
+/// the certificate, the host and the port; its default; the variable of the base URL; the path. A `-` is
+/// no variable. It is one text, as a table of texts is half as large again.
+const SERVICES: &[u8] = b"\
+api-server always AIRFLOW__API__SSL_CERT AIRFLOW__API__HOST AIRFLOW__API__PORT 8080 \
+AIRFLOW__API__BASE_URL /api/v2/version
+webserver always AIRFLOW__WEBSERVER__WEB_SERVER_SSL_CERT AIRFLOW__WEBSERVER__WEB_SERVER_HOST \
+AIRFLOW__WEBSERVER__WEB_SERVER_PORT 8080 AIRFLOW__WEBSERVER__BASE_URL /health
+scheduler AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK - \
+AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_HOST \
+AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT 8974 - /health
+dag-processor
+triggerer
+worker";
 
 /// Makes a check that of a service.
 ///
@@ -84,47 +51,39 @@ pub fn parse<'a>(
     check: &mut Check<'a>,
 ) -> Result<(), &'static str> {
     // Not set and empty are the same; no variable has an empty name.
-    let variable = |name: &str| {
-        environment(name.as_bytes())
-            .unwrap_or_default()
-            .trim_ascii()
-    };
+    let variable = |name: &[u8]| environment(name).unwrap_or_default().trim_ascii();
     check.is_profile = true;
     check.kind = Kind::Status;
-    check.path = variable("ENTRYPOINT_STATUS_FILE");
+    check.path = variable(b"ENTRYPOINT_STATUS_FILE");
     if check.path.is_empty() {
         check.path = STATUS_FILE;
     }
-    check.assertions = Spelling::ENTRYPOINT;
-    let Some(service) = WITH_PORTS
-        .iter()
-        .find(|service| service.name.as_bytes() == name)
-    else {
-        return match WITHOUT_PORTS.iter().any(|known| known.as_bytes() == name) {
-            true => Ok(()),
-            false => Err(
-                "SERVICE is api-server, webserver, scheduler, dag-processor, triggerer or worker",
-            ),
-        };
-    };
-    let is_off = !service.enabled.is_empty() && !is_on(variable(service.enabled));
-    if is_off || !variable(service.certificate).is_empty() {
+    let mut fields = fields_of(name)
+        .ok_or("SERVICE is api-server, webserver, scheduler, dag-processor, triggerer or worker")?;
+    let mut field = || fields.next().unwrap_or_default();
+    let enabled = field();
+    let has_port = enabled == b"always" || is_on(variable(enabled));
+    if !has_port || !variable(field()).is_empty() {
         return Ok(());
     }
     check.kind = Kind::Http;
-    check.assertions = Spelling::NONE;
-    check.host = host(variable(service.host));
-    check.port = service.default_port;
-    let port = variable(service.port);
-    if !port.is_empty() {
-        let port = decimal(port)
-            .and_then(|port| u16::try_from(port).ok())
-            .filter(|&port| port > 0);
-        check.port = port.ok_or("the port in Airflow's variable is no number from 1 to 65535")?;
+    check.host = host(variable(field()));
+    let (port, default) = (variable(field()), field());
+    check.port = url::port(if port.is_empty() { default } else { port });
+    if check.port == 0 {
+        return Err("the port in Airflow's variable is no number from 1 to 65535");
     }
-    check.base = base(variable(service.base));
-    check.target = service.target.as_bytes();
+    check.base = base(variable(field()));
+    check.target = field();
     Ok(())
+}
+
+/// What the table has behind a service's name.
+fn fields_of(name: &[u8]) -> Option<Pieces<'static>> {
+    pieces(SERVICES, b'\n').find_map(|line| {
+        let mut fields = pieces(line, b' ');
+        (fields.next() == Some(name)).then_some(fields)
+    })
 }
 
 /// As Airflow's own `getboolean`.

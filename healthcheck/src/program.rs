@@ -1,11 +1,12 @@
 //! From arguments to healthy or not.
 
+use crate::assertion::Asked;
 use crate::check::Check;
 use crate::deadline::Deadline;
-use crate::options::{Command, HELP, Options, VERSION, checks};
+use crate::options::{Command, Options, checks};
 use crate::probe::probe;
 use crate::profile::Environment;
-use crate::system::{self, Clock};
+use crate::system;
 use crate::text::{Line, Unhealthy};
 
 const STDOUT: usize = 1;
@@ -17,8 +18,10 @@ pub fn run<'a>(
     environment: impl Environment<'a> + Copy,
 ) -> i32 {
     match Command::parse(arguments.clone()) {
-        Ok(Command::Help) => print(HELP),
-        Ok(Command::Version) => print(VERSION),
+        Ok(Command::Print(text)) => {
+            system::write(STDOUT, text.as_bytes());
+            0
+        }
         Ok(Command::Check(options)) => match check_all(options, arguments, environment) {
             Ok(()) => 0,
             Err(Unhealthy) => 1,
@@ -39,17 +42,20 @@ fn check_all<'a>(
     // All are read before the first is carried out: what is mistyped must not hide behind what fails.
     for carry_out in [false, true] {
         for text in checks(arguments.clone()) {
-            let mut why = begin(text);
-            let mut check = Check::NONE;
-            let mut done = check.parse(text, environment).map_err(|problem| {
-                why.say(problem);
-                Unhealthy
-            });
+            let mut why = Line::new();
+            begin(text, &mut why);
+            let (mut check, mut asked) = (Check::NONE, Asked::NONE);
+            let mut done = check
+                .parse(text, environment, &mut asked)
+                .map_err(|problem| {
+                    why.say(problem);
+                    Unhealthy
+                });
             if carry_out {
-                let began = system::now(Clock::Monotonic);
-                done = probe(&check, &deadline, &mut why);
+                let left = deadline.left();
+                done = probe(&check, &mut asked, &deadline, &mut why);
                 if options.verbose {
-                    let microseconds = (system::now(Clock::Monotonic) - began) / 1_000;
+                    let microseconds = (left - deadline.left()) / 1_000;
                     time(text, done, microseconds as u64);
                 }
             }
@@ -62,9 +68,10 @@ fn check_all<'a>(
     Ok(())
 }
 
+#[inline(never)]
 fn time(text: &[u8], probed: Result<(), Unhealthy>, microseconds: u64) {
-    let mut line = begin(text);
-    line.say(if probed.is_ok() {
+    let mut line = Line::new();
+    begin(text, &mut line).say(if probed.is_ok() {
         "holds, "
     } else {
         "does not hold, "
@@ -72,17 +79,10 @@ fn time(text: &[u8], probed: Result<(), Unhealthy>, microseconds: u64) {
     tell(line.thousandths(microseconds).say(" ms"));
 }
 
-fn begin(text: &[u8]) -> Line {
-    let mut line = Line::new();
-    Check::show(text, line.say("healthcheck: ")).say(": ");
-    line
+fn begin<'l>(text: &[u8], line: &'l mut Line) -> &'l mut Line {
+    Check::show(text, line.say("healthcheck: ")).say(": ")
 }
 
 fn tell(line: &mut Line) {
     system::write(STDERR, line.ended());
-}
-
-fn print(text: &str) -> i32 {
-    system::write(STDOUT, text.as_bytes());
-    0
 }

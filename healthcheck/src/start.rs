@@ -11,6 +11,7 @@ mod arch;
 
 use core::panic::PanicInfo;
 
+use healthcheck::text::after;
 use healthcheck::{program, system};
 
 /// Called by `_start` with the stack as the kernel left it: the number of arguments, the arguments, a
@@ -33,8 +34,7 @@ unsafe extern "C" fn begin(stack: *const usize) -> ! {
         )
     };
     let variable = |name: &[u8]| {
-        let mut values =
-            variables.filter_map(|variable| variable.strip_prefix(name)?.strip_prefix(b"="));
+        let mut values = variables.filter_map(|variable| after(after(variable, name)?, b"="));
         values.next()
     };
     // The first is the program's own name.

@@ -8,10 +8,10 @@
 //! | is valid for more than an hour, or until before it was updated | does not: no agent writes that |
 //! | is named after one agent and written by another | does not |
 
-use crate::assertion::{Assertions, Spelling};
-use crate::json::{Container, Scalar, Scanner, Visitor};
-use crate::text::{Line, Snippet, Unhealthy, decimal, pieces};
-use crate::timestamp::seconds;
+use crate::assertion::Asked;
+use crate::document::{Document, Members};
+use crate::json::Problem;
+use crate::text::{Line, Unhealthy, pieces};
 
 /// How far two clocks may be apart, in seconds.
 pub const TOLERANCE: i64 = 5;
@@ -22,45 +22,40 @@ const LONGEST_VALIDITY: i64 = 3_600;
 /// More than any agent writes.
 const LARGEST: u64 = 1 << 20;
 
+/// The agent that runs the service of a container.
+pub const ENTRYPOINT: &[u8] = b"entrypoint";
+
 /// A file whose name is one of these with `.json` must be of that agent.
-const AGENTS: [&[u8]; 3] = [b"entrypoint", b"queue-metrics", b"s3sync"];
+const AGENTS: [&[u8]; 3] = [ENTRYPOINT, b"queue-metrics", b"s3sync"];
+
+/// Whose a file must be, by its name.
+pub fn named_after(path: &[u8]) -> Option<&[u8]> {
+    let name = pieces(path, b'/').last()?.strip_suffix(b".json")?;
+    AGENTS.contains(&name).then_some(name)
+}
+
+/// What an agent that is healthy says of its service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// It runs, and nothing is the matter.
+    Runs,
+    /// It has not started yet, or has not been seen alive, or something else is away: the agent is
+    /// healthy in another phase than `running`, or gives a reason.
+    Excused,
+}
 
 /// Reads a status file piece by piece, and judges it.
 #[derive(Debug)]
-pub struct Report<'a> {
-    scanner: Scanner,
-    contents: Contents<'a>,
+pub struct Report<'c, 'a> {
+    document: Document<'c, 'a>,
 }
 
-#[derive(Debug)]
-#[repr(C)]
-struct Contents<'a> {
-    schema: Option<u64>,
-    healthy: Option<bool>,
-    updated: Option<i64>,
-    valid_until: Option<i64>,
-    agent: Snippet,
-    phase: Snippet,
-    reason: Snippet,
-    assertions: Assertions<'a>,
-}
-
-impl<'a> Report<'a> {
+impl<'c, 'a> Report<'c, 'a> {
     /// Before the first byte.
-    #[inline(never)]
-    pub fn new(assertions: Spelling<'a>) -> Self {
+    #[inline(always)]
+    pub fn new(asked: &'c mut Asked<'a>) -> Self {
         Self {
-            scanner: Scanner::new(),
-            contents: Contents {
-                assertions: Assertions::new(assertions),
-                schema: None,
-                healthy: None,
-                updated: None,
-                valid_until: None,
-                agent: Snippet::new(),
-                phase: Snippet::new(),
-                reason: Snippet::new(),
-            },
+            document: Document::new(asked),
         }
     }
 
@@ -69,178 +64,115 @@ impl<'a> Report<'a> {
     /// # Errors
     /// It is no status file, as the line says.
     pub fn push(&mut self, bytes: &[u8], why: &mut Line) -> Result<(), Unhealthy> {
-        if self.scanner.offset() + bytes.len() as u64 > LARGEST {
+        if self.document.offset() + bytes.len() as u64 > LARGEST {
             return Err(why.say("the file is larger than 1 MiB").failed());
         }
-        let pushed = self.scanner.push(bytes, &mut self.contents);
-        pushed.map_err(|problem| self.no_json(problem.words(), why))
+        let pushed = self.document.push(bytes);
+        pushed.map_err(|problem| self.no_json(problem, why))
     }
 
-    /// The file has no more. `path` is where it was read, `now` in seconds since 1970.
+    /// The file has no more. `agent` is whose it must be, `now` in seconds since 1970.
     ///
     /// # Errors
     /// It does not hold, as the line says.
-    pub fn judge(&mut self, path: &[u8], now: i64, why: &mut Line) -> Result<(), Unhealthy> {
-        if let Err(problem) = self.scanner.finish(&mut self.contents) {
-            return Err(self.no_json(problem.words(), why));
+    pub fn judge(
+        &mut self,
+        agent: Option<&[u8]>,
+        now: i64,
+        why: &mut Line,
+    ) -> Result<Word, Unhealthy> {
+        if let Err(problem) = self.document.finish() {
+            return Err(self.no_json(problem, why));
         }
-        let contents = &self.contents;
-        contents.is_one(why)?;
-        contents.is_of_its_agent(path, why)?;
-        contents.is_current(now, why)?;
-        if contents.healthy != Some(true) {
-            contents.agent.show_in(why).say(" is not healthy");
-            if !contents.phase.as_bytes().is_empty() {
-                contents.phase.show_in(why.say(" in phase "));
-            }
-            if !contents.reason.as_bytes().is_empty() {
-                contents.reason.show_in(why.say(": "));
-            }
-            return Err(why.failed());
-        }
-        if self.has_assertions() {
-            self.contents.assertions.judge(why)
-        } else {
-            Ok(())
-        }
+        let members = self.document.members();
+        is_one(members, why)?;
+        is_of(agent, members, why)?;
+        is_current(members, now, why)?;
+        is_healthy(members, why)?;
+        self.document.assertions().judge(why)?;
+        let runs = members.phase.is("running") && members.reason.is("");
+        Ok(if runs { Word::Runs } else { Word::Excused })
     }
 
-    /// What the agent says it is doing; of use only after [`Self::judge`].
-    pub fn phase(&self) -> Snippet {
-        self.contents.phase
-    }
-
-    fn has_assertions(&self) -> bool {
-        !self.contents.assertions.is_empty()
-    }
-
-    fn no_json(&self, problem: &str, why: &mut Line) -> Unhealthy {
-        why.say("the file is no JSON: ").say(problem);
-        why.say(" at byte ").number(self.scanner.offset()).failed()
+    fn no_json(&self, problem: Problem, why: &mut Line) -> Unhealthy {
+        self.document.no_json(problem, why.say("the file is "))
     }
 }
 
-impl Contents<'_> {
-    fn is_one(&self, why: &mut Line) -> Result<(), Unhealthy> {
-        match self.schema {
-            Some(1) => Ok(()),
-            Some(schema) => Err(why
-                .say("the status has schema ")
-                .number(schema)
-                .say(", and only 1 is understood")
-                .failed()),
-            None => Err(why
-                .say("the file is no agent's status: it has no schema")
-                .failed()),
-        }
+fn is_one(members: &Members, why: &mut Line) -> Result<(), Unhealthy> {
+    match members.schema {
+        Some(1) => Ok(()),
+        Some(schema) => Err(why
+            .say("the status has schema ")
+            .number(schema)
+            .say(", and only 1 is understood")
+            .failed()),
+        None => Err(why
+            .say("the file is no agent's status: it has no schema")
+            .failed()),
     }
+}
 
-    fn is_of_its_agent(&self, path: &[u8], why: &mut Line) -> Result<(), Unhealthy> {
-        let name = pieces(path, b'/').last().unwrap_or_default();
-        let Some(expected) = name
-            .strip_suffix(b".json")
-            .filter(|stem| AGENTS.contains(stem))
-        else {
-            return Ok(());
-        };
-        if self.agent.whole() == Some(expected) {
-            return Ok(());
-        }
-        why.say("the status is ");
-        Err(self
+fn is_of(agent: Option<&[u8]>, members: &Members, why: &mut Line) -> Result<(), Unhealthy> {
+    match agent {
+        Some(expected) if members.agent.whole() != Some(expected) => Err(members
             .agent
-            .show_in(why)
+            .show_in(why.say("the status is "))
             .say("'s and not ")
             .show(expected)
             .say("'s")
-            .failed())
-    }
-
-    fn is_current(&self, now: i64, why: &mut Line) -> Result<(), Unhealthy> {
-        let (Some(updated), Some(valid_until)) = (self.updated, self.valid_until) else {
-            return Err(why
-                .say("updated or valid_until of the status is no timestamp")
-                .failed());
-        };
-        let validity = valid_until - updated;
-        if !(0..=LONGEST_VALIDITY).contains(&validity) {
-            return Err(why
-                .say("the status claims a validity that no agent gives, of ")
-                .say(if validity < 0 { "-" } else { "" })
-                .number(validity.unsigned_abs())
-                .say(" s")
-                .failed());
-        }
-        if now > valid_until + TOLERANCE {
-            let age = (now - valid_until).unsigned_abs();
-            return Err(self
-                .agent
-                .show_in(why)
-                .say("'s status is out of date by ")
-                .number(age)
-                .say(" s: the agent is gone or hangs")
-                .failed());
-        }
-        if updated > now + TOLERANCE {
-            let ahead = (updated - now).unsigned_abs();
-            return Err(self
-                .agent
-                .show_in(why)
-                .say("'s status is ")
-                .number(ahead)
-                .say(" s in the future: a clock is wrong")
-                .failed());
-        }
-        Ok(())
+            .failed()),
+        _ => Ok(()),
     }
 }
 
-impl Visitor for Contents<'_> {
-    fn open(&mut self, container: Container) {
-        self.assertions.open(container);
+fn is_current(members: &Members, now: i64, why: &mut Line) -> Result<(), Unhealthy> {
+    let (Some(updated), Some(valid_until)) = (members.updated, members.valid_until) else {
+        return Err(why
+            .say("updated or valid_until of the status is no timestamp")
+            .failed());
+    };
+    let validity = valid_until - updated;
+    if !(0..=LONGEST_VALIDITY).contains(&validity) {
+        return Err(why
+            .say("the status claims a validity that no agent gives, of ")
+            .say(if validity < 0 { "-" } else { "" })
+            .number(validity.unsigned_abs())
+            .say(" s")
+            .failed());
     }
+    let (what, distance, reason) = if now > valid_until + TOLERANCE {
+        let age = now - valid_until;
+        (
+            "'s status is out of date by ",
+            age,
+            " s: the agent is gone or hangs",
+        )
+    } else if updated > now + TOLERANCE {
+        (
+            "'s status is ",
+            updated - now,
+            " s in the future: a clock is wrong",
+        )
+    } else {
+        return Ok(());
+    };
+    let why = members.agent.show_in(why).say(what);
+    Err(why.number(distance as u64).say(reason).failed())
+}
 
-    fn close(&mut self) {
-        self.assertions.close();
+fn is_healthy(members: &Members, why: &mut Line) -> Result<(), Unhealthy> {
+    if members.healthy {
+        return Ok(());
     }
-
-    fn key_byte(&mut self, byte: u8) {
-        self.assertions.key_byte(byte);
+    members.agent.show_in(why).say(" is not healthy");
+    if !members.phase.is("") {
+        members.phase.show_in(why.say(" in phase "));
     }
-
-    fn key(&mut self) {
-        self.assertions.key();
+    if !members.reason.is("") {
+        members.reason.show_in(why.say(": "));
     }
-
-    fn value_byte(&mut self, byte: u8) {
-        self.assertions.value_byte(byte);
-    }
-
-    fn value(&mut self, scalar: Scalar) {
-        self.assertions.value(scalar);
-        if let Some((key, value)) = self.assertions.member() {
-            let text = value.whole().unwrap_or_default();
-            let is_text = scalar == Scalar::String;
-            // Compared as slices: patterns of bytes would become a comparison of each byte.
-            let key = key.whole().unwrap_or_default();
-            let is = |name: &str| key == name.as_bytes();
-            if is("schema") && scalar == Scalar::Number {
-                self.schema = decimal(text);
-            } else if is("healthy") {
-                self.healthy = Some(scalar == Scalar::Boolean && text == b"true");
-            } else if is("updated") && is_text {
-                self.updated = seconds(text);
-            } else if is("valid_until") && is_text {
-                self.valid_until = seconds(text);
-            } else if is("agent") && is_text {
-                self.agent = *value;
-            } else if is("phase") && is_text {
-                self.phase = *value;
-            } else if is("reason") && is_text {
-                self.reason = *value;
-            }
-        }
-    }
+    Err(why.failed())
 }
 
 #[cfg(test)]
@@ -261,20 +193,20 @@ mod tests {
         status.to_string()
     }
 
-    fn judged_at(text: &str, path: &str, assertions: &str, now: i64) -> Result<(), String> {
-        let spelling = match assertions {
-            "" => Spelling::NONE,
-            _ => Spelling::parse(assertions.as_bytes()).unwrap(),
-        };
-        let mut report = Report::new(spelling);
+    fn judged_at(text: &str, path: &str, assertions: &str, now: i64) -> Result<Word, String> {
+        let mut asked = Asked::NONE;
+        if !assertions.is_empty() {
+            asked.parse(assertions.as_bytes()).unwrap();
+        }
+        let mut report = Report::new(&mut asked);
         let mut why = Line::new();
         let judged = report
             .push(text.as_bytes(), &mut why)
-            .and_then(|()| report.judge(path.as_bytes(), now, &mut why));
+            .and_then(|()| report.judge(named_after(path.as_bytes()), now, &mut why));
         judged.map_err(|_| String::from_utf8(why.as_bytes().to_vec()).unwrap())
     }
 
-    fn judged(text: &str) -> Result<(), String> {
+    fn judged(text: &str) -> Result<Word, String> {
         judged_at(text, "/run/trimtab/s3sync.json", "", NOW)
     }
 
@@ -343,7 +275,11 @@ mod tests {
             ),
             (
                 set("valid_until", "9999-12-31T23:59:59Z".into()),
-                "the status claims a validity that no agent gives, of 251652300799 s",
+                "updated or valid_until of the status is no timestamp",
+            ),
+            (
+                set("valid_until", "2099-12-31T23:59:59Z".into()),
+                "the status claims a validity that no agent gives, of 2352444799 s",
             ),
             (
                 set("valid_until", "2025-06-15T15:06:39Z".into()),
@@ -410,6 +346,29 @@ mod tests {
             {"updated":0},"2025-06-15T15:06:40Z",{"valid_until":0},"2025-06-15T15:07:10Z"]"#;
         let told = judged(text).unwrap_err();
         assert!(told.contains("it has no schema"), "{told}");
+    }
+
+    #[test]
+    fn an_agent_is_excused_until_it_says_that_its_service_runs() {
+        for (phase, reason, word) in [
+            ("running", None, Word::Runs),
+            (
+                "running",
+                Some("the service is starting: no answer"),
+                Word::Excused,
+            ),
+            ("running", Some("the database is away"), Word::Excused),
+            ("migrating", None, Word::Excused),
+            ("creating-admin", None, Word::Excused),
+            ("checking", None, Word::Excused),
+            ("runningx", None, Word::Excused),
+        ] {
+            let text = status(|status| {
+                status["phase"] = phase.into();
+                status["reason"] = reason.into();
+            });
+            assert_eq!(judged(&text), Ok(word), "{phase} {reason:?}");
+        }
     }
 
     #[test]

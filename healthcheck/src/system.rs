@@ -21,7 +21,7 @@ mod path;
 use crate::duration::{Nanoseconds, SECOND};
 
 use self::arch::{call, number};
-pub use self::descriptor::{Descriptor, Readiness};
+pub use self::descriptor::{Descriptor, Peer, Readiness};
 pub use self::error::Error;
 pub use self::path::{Entry, Path};
 
@@ -81,7 +81,7 @@ pub fn end_after(limit: Nanoseconds) {
 
 /// Writes to stdout or stderr if that takes it at once; nobody's health depends on who reads it.
 pub fn write(descriptor: usize, bytes: &[u8]) {
-    const POLLOUT: i16 = 4;
+    const POLLOUT: usize = 4;
     // A pipe that is full would hold this up, and one without a reader would be a signal.
     if poll(descriptor, Readiness::Write, 0) == Ok(POLLOUT) {
         // SAFETY: the kernel reads `bytes`, which lives until the call returns.
@@ -104,17 +104,19 @@ pub fn exit(code: i32) -> ! {
 
 /// Good for the years 1677 to 2262; what is beyond stays there. No 128 bits: their division would come
 /// from a library that this program is linked without.
+#[inline(never)]
 fn nanoseconds(seconds: i64, fraction: i64) -> Nanoseconds {
     seconds.saturating_mul(SECOND).saturating_add(fraction)
 }
 
-fn poll(descriptor: usize, readiness: Readiness, at_most: Nanoseconds) -> Result<i16, Error> {
+fn poll(descriptor: usize, readiness: Readiness, at_most: Nanoseconds) -> Result<usize, Error> {
     #[repr(C)]
     struct PollFd {
         descriptor: i32,
         events: i16,
         returned: i16,
     }
+    const NO_MASK: usize = 0;
     let events = match readiness {
         Readiness::Read => 1,
         Readiness::Write => 4,
@@ -129,8 +131,9 @@ fn poll(descriptor: usize, readiness: Readiness, at_most: Nanoseconds) -> Result
         (&raw mut asked).expose_provenance(),
         1,
         (&raw const time).expose_provenance(),
+        NO_MASK,
     ];
     // SAFETY: the kernel writes to `asked` and `time`, which live until the call returns.
     Error::check(unsafe { call(number::PPOLL, arguments) })?;
-    Ok(asked.returned)
+    Ok(asked.returned as usize)
 }

@@ -32,8 +32,7 @@ impl Line {
 
     /// Appends text of our own.
     pub fn say(&mut self, text: &str) -> &mut Self {
-        text.bytes().for_each(|byte| self.put(byte));
-        self
+        self.show(text.as_bytes())
     }
 
     /// Appends text of somebody else's: control characters must not forge a line of a log, nor
@@ -51,21 +50,22 @@ impl Line {
 
     /// Appends a number in decimal.
     pub fn number(&mut self, number: u64) -> &mut Self {
-        let (rest, digit) = (number / 10, number % 10);
-        if rest > 0 {
-            self.number(rest);
-        }
-        self.put(b'0' + digit as u8);
-        self
+        self.digits(number, 1)
     }
 
     /// Appends thousandths: 1234 is `1.234`.
     pub fn thousandths(&mut self, number: u64) -> &mut Self {
-        self.number(number / 1000).say(".");
-        let rest = number % 1000;
-        self.number(rest / 100)
-            .number(rest / 10 % 10)
-            .number(rest % 10)
+        self.number(number / 1000).say(".").digits(number % 1000, 3)
+    }
+
+    /// Appends a number with so many digits at least.
+    fn digits(&mut self, number: u64, least: u32) -> &mut Self {
+        let (rest, digit) = (number / 10, number % 10);
+        if rest > 0 || least > 1 {
+            self.digits(rest, least.saturating_sub(1));
+        }
+        self.put(b'0' + digit as u8);
+        self
     }
 
     /// What is returned once the line says why.
@@ -150,6 +150,12 @@ impl Snippet {
         (!self.cut).then(|| self.as_bytes())
     }
 
+    /// Whether it is that text.
+    #[inline(never)]
+    pub fn is(&self, text: &str) -> bool {
+        self.whole() == Some(text.as_bytes())
+    }
+
     /// Appends it to a line, with dots where it was cut.
     pub fn show_in<'l>(&self, line: &'l mut Line) -> &'l mut Line {
         line.show(self.as_bytes())
@@ -193,6 +199,13 @@ pub fn has(text: &[u8], wanted: u8) -> bool {
     text.iter().any(|&byte| byte == wanted)
 }
 
+/// What stands behind that beginning. The standard library's is compiled anew for each length of it.
+#[inline(never)]
+pub fn after<'a>(text: &'a [u8], beginning: &[u8]) -> Option<&'a [u8]> {
+    let (first, rest) = text.split_at_checked(beginning.len())?;
+    (first == beginning).then_some(rest)
+}
+
 /// What stands before and after the first such byte.
 #[inline(never)]
 pub fn split_once(text: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
@@ -207,6 +220,12 @@ pub fn pieces(text: &[u8], at: u8) -> Pieces<'_> {
         rest: Some(text),
         at,
     }
+}
+
+/// A line of a text. Words of a list are kept in one text, which is half as large as a table of them.
+#[inline(never)]
+pub fn nth_line(text: &[u8], place: usize) -> &[u8] {
+    pieces(text, b'\n').nth(place).unwrap_or_default()
 }
 
 /// See [`pieces`].

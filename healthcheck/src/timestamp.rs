@@ -1,14 +1,15 @@
 //! Timestamps of RFC 3339 in UTC, as the agents write them into their status files.
 
-use crate::text::decimal;
+use crate::text::{after, decimal};
 
 /// Seconds since 1970; a fraction is dropped. A leap second counts as the next minute's first. Another
-/// offset than `Z` is refused, as no agent writes one.
+/// offset than `Z` is refused, as no agent writes one, and a year before 1970 or after 2099, when a clock
+/// is wrong.
 #[inline(never)]
 pub fn seconds(text: &[u8]) -> Option<i64> {
     // How long each number is with the separator behind it, and the least and the most it may be.
-    const NUMBERS: [(u8, u8, i16, i16); 6] = [
-        (4, b'-', 0, 9999),
+    const NUMBERS: [(u8, u8, u16, u16); 6] = [
+        (4, b'-', 1970, 2099),
         (2, b'-', 1, 12),
         (2, b'T', 1, 31),
         (2, b':', 0, 23),
@@ -19,7 +20,7 @@ pub fn seconds(text: &[u8]) -> Option<i64> {
     let mut rest = text;
     for (place, &(digits, separator, least, most)) in numbers.iter_mut().zip(&NUMBERS) {
         let (number, after) = rest.split_at_checked(digits.into())?;
-        let number = decimal(number)? as i32;
+        let number = decimal(number)? as u32;
         if number < least.into() || number > most.into() {
             return None;
         }
@@ -45,7 +46,7 @@ pub fn seconds(text: &[u8]) -> Option<i64> {
 
 /// A point and a digit at least, if there is a point.
 fn without_fraction(text: &[u8]) -> Option<&[u8]> {
-    let Some(fraction) = text.strip_prefix(b".") else {
+    let Some(fraction) = after(text, b".") else {
         return Some(text);
     };
     let digits = fraction
@@ -55,24 +56,23 @@ fn without_fraction(text: &[u8]) -> Option<&[u8]> {
     (digits > 0).then(|| fraction.get(digits..))?
 }
 
-fn days_of(year: i32, month: i32) -> i32 {
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+fn days_of(year: u32, month: u32) -> u32 {
     match month {
-        2 => 28 + i32::from(is_leap),
+        2 => 28 + u32::from(year.is_multiple_of(4)),
         4 | 6 | 9 | 11 => 30,
         _ => 31,
     }
 }
 
-/// Of the proleptic Gregorian calendar, by counting years that begin in March, so that the leap day
-/// comes last (Hinnant, "chrono-compatible low-level date algorithms").
-fn days_since_1970(year: i32, month: i32, day: i32) -> i32 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let month_from_march = (month + 9) % 12;
-    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
-    // 719468 days lie between March 1 of the year 0 and 1970. No year here is before -1.
-    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+/// By counting years that begin in March, so that the leap day comes last. From 1970 to 2099 every fourth
+/// year has one.
+fn days_since_1970(year: u32, month: u32, day: u32) -> u32 {
+    let (year, month_from_march) = match month {
+        3.. => (year, month - 3),
+        _ => (year - 1, month + 9),
+    };
+    // 719484 is what 1970-01-01 comes to.
+    year * 1_461 / 4 + (153 * month_from_march + 2) / 5 + day - 719_484
 }
 
 #[cfg(test)]
@@ -93,7 +93,10 @@ mod tests {
             ("2025-06-15T15:06:40-00:00", None),
             ("2024-02-29T00:00:00Z", Some(1_709_164_800)),
             ("2023-02-29T00:00:00Z", None),
-            ("1900-02-29T00:00:00Z", None),
+            ("1970-02-28T23:59:60Z", Some(5_097_600)),
+            ("1969-12-31T23:59:59Z", None),
+            ("2099-12-31T23:59:59Z", Some(4_102_444_799)),
+            ("2100-01-01T00:00:00Z", None),
             ("2025-13-01T00:00:00Z", None),
             ("2025-04-31T00:00:00Z", None),
             ("2025-01-01T24:00:00Z", None),
@@ -112,7 +115,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_time_crate_reads_the_same(at in -62_135_596_800_i64..253_402_300_800, nanosecond in 0_u32..1_000_000_000) {
+        fn the_time_crate_reads_the_same(at in 0_i64..4_102_444_800, nanosecond in 0_u32..1_000_000_000) {
             let at = OffsetDateTime::from_unix_timestamp(at).unwrap().replace_nanosecond(nanosecond).unwrap();
             let text = at.format(&Rfc3339).unwrap();
             prop_assert_eq!(seconds(text.as_bytes()), Some(at.unix_timestamp()));

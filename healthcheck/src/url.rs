@@ -41,10 +41,7 @@ pub fn parse_authority<'a>(text: &'a [u8], check: &mut Check<'a>) -> Result<(), 
     let colon = text.iter().rposition(|byte| matches!(byte, b':' | b']'));
     if let Some(place) = colon.filter(|&place| text.get(place) == Some(&b':')) {
         host = text.get(..place).unwrap_or_default();
-        let port = text.get(place + 1..).and_then(decimal);
-        check.port = port
-            .and_then(|port| u16::try_from(port).ok())
-            .unwrap_or_default();
+        check.port = port(text.get(place + 1..).unwrap_or_default());
     }
     check.authority = text;
     check.host = Host::parse(host).ok_or(
@@ -56,21 +53,30 @@ pub fn parse_authority<'a>(text: &'a [u8], check: &mut Check<'a>) -> Result<(), 
     Ok(())
 }
 
+/// A port, or 0 where the text is none.
+#[inline(never)]
+pub fn port(text: &[u8]) -> u16 {
+    let number = decimal(text).unwrap_or_default();
+    u16::try_from(number).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::assertion::Asked;
 
     fn parsed(text: &str) -> Option<(String, u16, String, bool)> {
-        let mut url = Check::NONE;
+        let (mut url, mut asked) = (Check::NONE, Asked::NONE);
         let text = format!("http://{text}").leak();
-        url.parse(text.as_bytes(), |_: &[u8]| None).ok()?;
+        url.parse(text.as_bytes(), |_: &[u8]| None, &mut asked)
+            .ok()?;
         let target = String::from_utf8(url.target.to_vec()).unwrap();
         let host = match url.host {
             Host::Address(address) => address.to_string(),
             Host::Localhost => "localhost".to_owned(),
             Host::Name(name) => String::from_utf8(name.to_vec()).unwrap(),
         };
-        Some((host, url.port, target, url.assertions.is_empty()))
+        Some((host, url.port, target, asked.is_empty()))
     }
 
     #[test]

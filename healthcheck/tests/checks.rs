@@ -1,18 +1,17 @@
 //! Each kind of check, by the program that ships, against real servers and files.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, outside #[test]")]
 
+#[path = "checks/profiles.rs"]
+mod profiles;
 mod support;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 
-use support::{
-    DEADLINE, Server, closed_port, fails, holds, program, read_request, run, with_length,
-};
-use testkit::process::Program;
+use support::{DEADLINE, Server, closed_port, fails, holds, read_request, run, with_length};
 
 const HEALTH: &str = r#"{"metadatabase":{"status":"healthy"},"scheduler":{"status":"healthy","latest_scheduler_heartbeat":"2026-01-01T00:00:00+00:00"},"triggerer":{"status":null,"latest_triggerer_heartbeat":null},"dag_processor":{"status":"unhealthy"}}"#;
 
@@ -304,104 +303,4 @@ fn help_and_version_go_to_stdout() {
     ] {
         assert!(help.stdout.contains(word), "{word}");
     }
-}
-
-#[test]
-fn a_profile_asks_its_own_service_or_the_status_file() {
-    let directory = tempfile::tempdir().unwrap();
-    let status_file = directory.path().join("status");
-    let asked = |service: &str, variables: &[(&str, &str)]| {
-        Program::new(program())
-            .arg(format!("airflow:{service}"))
-            .env("ENTRYPOINT_STATUS_FILE", status_file.as_os_str())
-            .envs(variables.iter().copied())
-            .run(DEADLINE)
-    };
-    let server = Server::start(|mut stream| {
-        let request = read_request(&mut stream);
-        let found = ["/api/v2/version", "/health", "/sub/health"]
-            .iter()
-            .any(|path| request.starts_with(&format!("GET {path} ")));
-        let _ = write!(
-            stream,
-            "HTTP/1.1 {}\r\n\r\n",
-            if found { "200 OK" } else { "404 Not Found" }
-        );
-    });
-    let (port, closed) = (server.port().to_string(), closed_port().to_string());
-    let scheduler = |port| {
-        [
-            ("AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK", "True"),
-            (
-                "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT",
-                port,
-            ),
-        ]
-    };
-    assert_eq!(
-        asked("api-server", &[("AIRFLOW__API__PORT", &port)]).code,
-        0
-    );
-    assert_eq!(
-        asked(
-            "webserver",
-            &[
-                ("AIRFLOW__WEBSERVER__WEB_SERVER_PORT", &port),
-                ("AIRFLOW__WEBSERVER__BASE_URL", "http://x/sub")
-            ]
-        )
-        .code,
-        0
-    );
-    assert_eq!(asked("scheduler", &scheduler(&port)).code, 0);
-    let refused = asked("scheduler", &scheduler(&closed));
-    assert_eq!(
-        (refused.code, refused.stderr.as_str()),
-        (1, "healthcheck: airflow:scheduler: connection refused\n")
-    );
-    for service in ["scheduler", "dag-processor", "triggerer", "worker"] {
-        let missing = asked(service, &[]);
-        assert_eq!(
-            missing.stderr,
-            format!(
-                "healthcheck: airflow:{service}: {}: no such file\n",
-                status_file.display()
-            )
-        );
-    }
-    let write = |agent: &str, phase: &str, healthy: bool| {
-        let now = time::OffsetDateTime::now_utc()
-            .format(&time::format_description::well_known::Rfc3339)
-            .unwrap();
-        let status = serde_json::json!({"schema": 1, "agent": agent, "phase": phase, "healthy": healthy, "updated": now, "valid_until": now});
-        fs::write(&status_file, status.to_string()).unwrap();
-    };
-    write("entrypoint", "running", true);
-    assert_eq!(asked("worker", &[]).code, 0);
-    // The service is there no more, whatever entrypoint said last.
-    assert_eq!(
-        asked("api-server", &[("AIRFLOW__API__PORT", &closed)]).code,
-        1
-    );
-    // It is not there yet, and ending the container would end the migration.
-    write("entrypoint", "migrating", true);
-    assert_eq!(
-        asked("api-server", &[("AIRFLOW__API__PORT", &closed)]).code,
-        0
-    );
-    write("entrypoint", "migrating", false);
-    assert_eq!(
-        asked("api-server", &[("AIRFLOW__API__PORT", &closed)]).code,
-        1
-    );
-    write("s3sync", "running", true);
-    let other = asked("triggerer", &[]);
-    assert!(
-        other.code == 1
-            && other
-                .stderr
-                .ends_with(": agent is \"s3sync\", where entrypoint is asserted\n"),
-        "{}",
-        other.stderr
-    );
 }

@@ -8,7 +8,8 @@ mod oracle;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use healthcheck::assertion::Spelling;
+use healthcheck::assertion::Asked;
+use healthcheck::check::Check;
 use healthcheck::http::{Event, Response};
 use healthcheck::status::Report;
 use healthcheck::text::Line;
@@ -104,10 +105,10 @@ fn mutations_find_nothing() {
             let good = answer_is_one_thing(&answer, &mut random);
             keep(&mut answers, answer, good, ANSWERS.len(), &mut random);
             let text = mutated(&documents, &mut random);
-            let _ = Spelling::parse(&text);
-            let _ = healthcheck::check::Check::NONE
+            let _ = Asked::NONE.clone().parse(&text);
+            let _ = Check::NONE
                 .clone()
-                .parse(&text, |_: &[u8]| None);
+                .parse(&text, |_: &[u8]| None, &mut Asked::NONE.clone());
         }
     }
     eprintln!("{turns} turns of each in {seconds} s from seed {seed}");
@@ -173,11 +174,12 @@ fn document_is_one_thing(text: &[u8], random: &mut Rng) -> bool {
             );
         }
     }
-    let mut report = Report::new(Spelling::NONE);
+    let mut asked = Asked::NONE;
+    let mut report = Report::new(&mut asked);
     let mut why = Line::new();
     let judged = report
         .push(text, &mut why)
-        .and_then(|()| report.judge(b"s3sync.json", 1_750_000_000, &mut why));
+        .and_then(|()| report.judge(Some(b"s3sync"), 1_750_000_000, &mut why));
     assert!(judged.is_err() || whole.is_ok(), "{}", show());
     whole.is_ok()
 }
@@ -191,7 +193,7 @@ fn answer_is_one_thing(text: &[u8], random: &mut Rng) -> bool {
 
 /// How an answer ended, its status, and its body.
 fn read(text: &[u8], size: usize) -> (Result<(), healthcheck::http::Problem>, u16, Vec<u8>) {
-    let mut response = Response::new();
+    let mut response = Response::BEGINNING;
     let mut body = Vec::new();
     for mut bytes in text.chunks(size) {
         loop {

@@ -46,6 +46,7 @@ impl Seen {
     }
 
     /// The key that ended, on this level, is asked for; so were those above it.
+    #[expect(clippy::manual_contains, reason = "that has 64 bytes more")]
     pub(super) fn key(&mut self, depth: usize) -> Sighting {
         let above = self
             .way
@@ -56,7 +57,8 @@ impl Seen {
         if let Some(place) = self.way.get_mut(depth) {
             *place = way;
         }
-        if self.ways.iter().take(self.count).any(|&seen| seen == way) {
+        let ways = self.ways.get(..self.count).unwrap_or_default();
+        if ways.iter().any(|&seen| seen == way) {
             return Sighting::Again;
         }
         let Some(place) = self.ways.get_mut(self.count) else {

@@ -18,7 +18,7 @@ pub(super) fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
     let mut parts = pieces(text, b'.');
     for octet in &mut octets {
         let part = parts.next()?;
-        if part.len() > 3 || (part.len() > 1 && part.starts_with(b"0")) {
+        if part.len() > 3 || (part.len() > 1 && part.first() == Some(&b'0')) {
             return None;
         }
         *octet = u8::try_from(decimal(part)?).ok()?;

@@ -35,13 +35,16 @@ pub fn request<'b>(check: &Check<'_>, buffer: &'b mut [u8]) -> &'b [u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::assertion::Asked;
 
     #[test]
     fn the_request_is_whole_at_its_longest_too() {
         let host = "h".repeat(253);
         let text = format!("http://{host}:65535/{}", "a".repeat(LONGEST_TARGET - 1));
-        let mut check = Check::NONE;
-        check.parse(text.as_bytes(), |_: &[u8]| None).unwrap();
+        let (mut check, mut asked) = (Check::NONE, Asked::NONE);
+        check
+            .parse(text.as_bytes(), |_: &[u8]| None, &mut asked)
+            .unwrap();
         let mut buffer = [0; LARGEST];
         let sent = String::from_utf8(request(&check, &mut buffer).to_vec()).unwrap();
         assert!(sent.starts_with("GET /aaa"), "{sent}");

@@ -1,6 +1,6 @@
 //! The answer, as it arrives: in pieces of any size, and from a server that nobody vouches for.
 
-use crate::text::{Snippet, decimal, eq_ignore_case, split_once};
+use crate::text::{Snippet, after, decimal, eq_ignore_case, nth_line, split_once};
 
 /// Header lines beyond this are looked at no further.
 const LONGEST_LINE: usize = 256;
@@ -49,21 +49,22 @@ pub enum Problem {
 
 impl Problem {
     /// In words, after "it".
-    #[inline(never)]
-    pub fn words(self) -> &'static str {
-        match self {
-            Problem::NoHttp => "does not speak HTTP/1",
-            Problem::HeadTooLarge => "sent more than 64 KiB of headers",
-            Problem::Length => "sent a Content-Length that is none, or two",
-            Problem::Coding => "sent a Transfer-Encoding other than chunked",
-            Problem::Chunk => "sent malformed chunks",
-            Problem::BodyTooLarge => "sent more than 16 MiB",
-            Problem::Empty => "closed the connection without an answer",
-            Problem::HeadCut => "closed the connection within the headers",
-            Problem::BodyCut => "closed the connection within the body",
-        }
+    pub fn words(self) -> &'static [u8] {
+        nth_line(WORDS, self as usize)
     }
 }
+
+/// In the order of [`Problem`].
+const WORDS: &[u8] = b"\
+does not speak HTTP/1
+sent more than 64 KiB of headers
+sent a Content-Length that is none, or two
+sent a Transfer-Encoding other than chunked
+sent malformed chunks
+sent more than 16 MiB
+closed the connection without an answer
+closed the connection within the headers
+closed the connection within the body";
 
 /// Where in an answer the parser stands. What a state needs lies beside it, and not in it: moving
 /// enums about would be a fifth of the program.
@@ -75,15 +76,22 @@ pub struct Response {
     length: usize,
     head: u32,
     status: u16,
+    /// Of the body or of its chunk.
+    left: u64,
+    body: usize,
+    headers: Headers,
+    line: [u8; LONGEST_LINE],
+}
+
+/// What the headers say.
+#[derive(Debug)]
+#[repr(C)]
+struct Headers {
     content_length: Option<u64>,
     chunked: bool,
     /// Whether what a line that begins with a space continues says how long the body is.
     continues_framing: bool,
-    /// Of the body or of its chunk.
-    left: u64,
-    body: usize,
     location: Snippet,
-    line: [u8; LONGEST_LINE],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,23 +119,17 @@ enum State {
 }
 
 impl Response {
-    /// Before the first byte.
-    #[inline(never)]
-    pub const fn new() -> Self {
-        Self {
-            state: State::Status,
-            line: [0; LONGEST_LINE],
-            length: 0,
-            head: 0,
-            status: 0,
-            content_length: None,
-            chunked: false,
-            continues_framing: false,
-            left: 0,
-            body: 0,
-            location: Snippet::new(),
-        }
-    }
+    /// Before the first byte: all zeros, which one instruction makes.
+    pub const BEGINNING: Self = Self {
+        state: State::Status,
+        line: [0; LONGEST_LINE],
+        length: 0,
+        head: 0,
+        status: 0,
+        left: 0,
+        body: 0,
+        headers: Headers::NONE,
+    };
 
     /// The status, 0 before there is one; that of an interim answer is not kept.
     pub fn status(&self) -> u16 {
@@ -136,7 +138,7 @@ impl Response {
 
     /// Where a redirect would lead, without its query, which may hold a token.
     pub fn location(&self) -> &Snippet {
-        &self.location
+        &self.headers.location
     }
 
     /// Takes bytes off the front up to the next event. After [`Event::More`] none are left.
@@ -205,8 +207,7 @@ impl Response {
             return Ok(false);
         }
         let length = core::mem::take(&mut self.length);
-        let line = self.line;
-        let line = line.get(..length).unwrap_or(&line);
+        let line = self.line.get(..length).unwrap_or(&self.line);
         let line = match line {
             [before @ .., b'\r'] => before,
             _ => line,
@@ -216,7 +217,7 @@ impl Response {
             self.state = State::Header;
         } else if !line.is_empty() {
             if self.state == State::Header {
-                self.header(line, length > LONGEST_LINE)?;
+                self.headers.take(line, length > LONGEST_LINE)?;
             }
         } else if self.state == State::Trailer {
             self.state = State::Complete;
@@ -226,61 +227,21 @@ impl Response {
         Ok(false)
     }
 
-    fn header(&mut self, line: &[u8], cut: bool) -> Result<(), Problem> {
-        if matches!(line.first(), Some(b' ' | b'\t')) {
-            return if self.continues_framing {
-                Err(Problem::Length)
-            } else {
-                Ok(())
-            };
-        }
-        self.continues_framing = false;
-        let Some((name, value)) = split_once(line, b':') else {
-            return Ok(());
-        };
-        let (name, value) = (name.trim_ascii(), value.trim_ascii());
-        if eq_ignore_case(name, b"content-length") {
-            self.continues_framing = true;
-            let length = decimal(value).filter(|_| !cut).ok_or(Problem::Length)?;
-            if self.content_length.is_some_and(|other| other != length) {
-                return Err(Problem::Length);
-            }
-            self.content_length = Some(length);
-        } else if eq_ignore_case(name, b"transfer-encoding") {
-            self.continues_framing = true;
-            if self.chunked || cut || !eq_ignore_case(value, b"chunked") {
-                return Err(Problem::Coding);
-            }
-            self.chunked = true;
-        } else if eq_ignore_case(name, b"location") {
-            self.location.clear();
-            for &byte in value
-                .iter()
-                .take_while(|&&byte| byte != b'?' && byte != b'#')
-            {
-                self.location.push(byte);
-            }
-        }
-        Ok(())
-    }
-
     /// Whether the headers are those of the answer itself.
     fn end_head(&mut self) -> bool {
         // Early hints and the like: the answer follows. 101 is no HTTP any more.
         if self.status < 200 && self.status != 101 {
             self.state = State::Status;
             self.status = 0;
-            self.chunked = false;
-            self.content_length = None;
-            self.location.clear();
+            self.headers = Headers::NONE;
             return false;
         }
-        self.left = self.content_length.unwrap_or_default();
+        self.left = self.headers.content_length.unwrap_or_default();
         self.state = if self.status == 204 || self.status == 304 {
             State::Complete
-        } else if self.chunked {
+        } else if self.headers.chunked {
             State::SizeBegin
-        } else if self.content_length.is_none() {
+        } else if self.headers.content_length.is_none() {
             State::UntilClose
         } else if self.left == 0 {
             State::Complete
@@ -336,9 +297,51 @@ impl Response {
     }
 }
 
-impl Default for Response {
-    fn default() -> Self {
-        Self::new()
+impl Headers {
+    const NONE: Self = Self {
+        content_length: None,
+        chunked: false,
+        continues_framing: false,
+        location: Snippet::new(),
+    };
+
+    /// One more line, or the beginning of one that is `cut`.
+    fn take(&mut self, line: &[u8], cut: bool) -> Result<(), Problem> {
+        if matches!(line.first(), Some(b' ' | b'\t')) {
+            return if self.continues_framing {
+                Err(Problem::Length)
+            } else {
+                Ok(())
+            };
+        }
+        self.continues_framing = false;
+        let Some((name, value)) = split_once(line, b':') else {
+            return Ok(());
+        };
+        let (name, value) = (name.trim_ascii(), value.trim_ascii());
+        if eq_ignore_case(name, b"content-length") {
+            self.continues_framing = true;
+            let length = decimal(value).filter(|_| !cut).ok_or(Problem::Length)?;
+            if self.content_length.is_some_and(|other| other != length) {
+                return Err(Problem::Length);
+            }
+            self.content_length = Some(length);
+        } else if eq_ignore_case(name, b"transfer-encoding") {
+            self.continues_framing = true;
+            if self.chunked || cut || !eq_ignore_case(value, b"chunked") {
+                return Err(Problem::Coding);
+            }
+            self.chunked = true;
+        } else if eq_ignore_case(name, b"location") {
+            self.location.clear();
+            for &byte in value
+                .iter()
+                .take_while(|&&byte| byte != b'?' && byte != b'#')
+            {
+                self.location.push(byte);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -347,6 +350,6 @@ fn status(line: &[u8]) -> Option<u16> {
     let (head, rest) = line.split_first_chunk::<12>()?;
     let code = decimal(head.get(9..)?)?;
     let ends = rest.first().is_none_or(|&byte| byte == b' ');
-    let begins = head.starts_with(b"HTTP/1.") && head[7].is_ascii_digit() && head[8] == b' ';
+    let begins = after(head, b"HTTP/1.").is_some() && head[7].is_ascii_digit() && head[8] == b' ';
     (begins && ends && code >= 100).then_some(code as u16)
 }

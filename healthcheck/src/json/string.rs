@@ -31,7 +31,8 @@ enum State {
 pub(super) enum Piece {
     /// It, or the escape that it completed, stands for this.
     Byte(u8),
-    Character(char),
+    /// A code point, which is no surrogate.
+    Character(u32),
     /// It is a part of an escape.
     Nothing,
     /// It is the closing quote.
@@ -43,8 +44,8 @@ impl Text {
         Text {
             state: State::Plain,
             follow: 0,
-            least: 0x80,
-            most: 0xbf,
+            least: 0,
+            most: 0,
             unit: 0,
             high: 0,
         }
@@ -91,6 +92,10 @@ impl Text {
                 return Some(Piece::Nothing);
             }
             0x20..=0x7f => return Some(Piece::Byte(byte)),
+            _ => {}
+        }
+        (self.least, self.most) = (0x80, 0xbf);
+        match byte {
             0xe0 => self.least = 0xa0,
             0xed => self.most = 0x9f,
             0xf0 => self.least = 0x90,
@@ -111,19 +116,14 @@ impl Text {
 
     #[inline(never)]
     fn escape(&mut self, byte: u8) -> Option<Piece> {
-        let meant = match byte {
-            b'"' | b'\\' | b'/' => byte,
-            b'b' => 8,
-            b'f' => 12,
-            b'n' => b'\n',
-            b'r' => b'\r',
-            b't' => b'\t',
-            b'u' => {
-                self.begin_unit();
-                return Some(Piece::Nothing);
-            }
-            _ => return None,
-        };
+        const WRITTEN: &[u8] = b"\"\\/bfnrt";
+        const MEANT: &[u8] = b"\"\\/\x08\x0c\n\r\t";
+        if byte == b'u' {
+            self.begin_unit();
+            return Some(Piece::Nothing);
+        }
+        let place = WRITTEN.iter().position(|&written| written == byte)?;
+        let meant = *MEANT.get(place)?;
         self.state = State::Plain;
         Some(Piece::Byte(meant))
     }
@@ -132,18 +132,34 @@ impl Text {
     fn whole(&mut self) -> Option<Piece> {
         let unit = u32::from(self.unit);
         let high = u32::from(core::mem::take(&mut self.high));
-        let code = match self.unit {
+        let character = match self.unit {
             0xd800..=0xdbff if high == 0 => {
                 self.high = self.unit;
                 self.state = State::LowBackslash;
                 return Some(Piece::Nothing);
             }
             0xdc00..=0xdfff if high != 0 => 0x1_0000 + ((high - 0xd800) << 10 | (unit - 0xdc00)),
+            // Half of a pair.
+            0xdc00..=0xdfff => return None,
             _ if high != 0 => return None,
             _ => unit,
         };
         self.state = State::Plain;
-        // Refuses a low surrogate alone.
-        Some(Piece::Character(char::from_u32(code)?))
+        Some(Piece::Character(character))
+    }
+}
+
+/// The bytes of a character in UTF-8. The standard library's has 100 bytes more, as it knows each length
+/// by itself.
+pub(super) fn encode(character: u32, mut hand_on: impl FnMut(u8)) {
+    if character < 0x80 {
+        return hand_on(character as u8);
+    }
+    let mut follow = 1 + u32::from(character >= 0x800) + u32::from(character >= 0x1_0000);
+    // As many ones as there are bytes, and a zero.
+    hand_on((0xff_u32 << (7 - follow)) as u8 | (character >> (6 * follow)) as u8);
+    while follow > 0 {
+        follow -= 1;
+        hand_on(0x80 | (character >> (6 * follow)) as u8 & 0x3f);
     }
 }

@@ -1,11 +1,11 @@
 //! Files: that they are there, that they are fresh, and what a status file says.
 
-use crate::assertion::Spelling;
+use crate::assertion::Asked;
 use crate::check::Check;
-use crate::duration::{MILLISECOND, Nanoseconds, SECOND};
-use crate::status::{Report, TOLERANCE};
+use crate::duration::{MILLISECOND, SECOND};
+use crate::status::{ENTRYPOINT, Report, TOLERANCE, Word, named_after};
 use crate::system::{self, Clock, Descriptor, Entry, Error, Path};
-use crate::text::{Line, Snippet, Unhealthy};
+use crate::text::{Line, Unhealthy};
 
 /// What is at the path, whatever its kind, and how long ago it was modified.
 ///
@@ -21,48 +21,50 @@ pub(super) fn exists(check: &Check<'_>, why: &mut Line) -> Result<(), Unhealthy>
         return Ok(());
     };
     let age = system::now(Clock::Realtime).saturating_sub(entry.modified);
-    // It would be fresh for as long as it lies ahead, and then for its time.
-    if age < -TOLERANCE * SECOND {
-        return Err(seconds(age.saturating_neg(), why.say("modified "))
-            .say(" s in the future: a clock is wrong")
-            .failed());
-    }
-    if age > max_age {
-        return Err(seconds(age, why.say("modified ")).say(" s ago").failed());
-    }
-    Ok(())
+    // What lies ahead would be fresh for as long, and then for its time.
+    let (distance, direction) = if age < -TOLERANCE * SECOND {
+        (age.saturating_neg(), " s in the future: a clock is wrong")
+    } else if age > max_age {
+        (age, " s ago")
+    } else {
+        return Ok(());
+    };
+    why.say("modified ");
+    why.thousandths((distance / MILLISECOND) as u64);
+    Err(why.say(direction).failed())
 }
 
-/// The status file of an agent; `phase` becomes what the agent says it is doing.
+/// The status file of an agent.
 ///
 /// # Errors
 /// It does not hold, as the line says.
+#[inline(never)]
 pub(super) fn status(
-    path: &[u8],
-    assertions: Spelling<'_>,
-    phase: &mut Snippet,
+    check: &Check<'_>,
+    asked: &mut Asked<'_>,
     why: &mut Line,
-) -> Result<(), Unhealthy> {
-    let mut report = Report::new(assertions);
+) -> Result<Word, Unhealthy> {
     let mut kernel_path = Path::EMPTY;
-    set(&mut kernel_path, path, why)?;
+    set(&mut kernel_path, check.path, why)?;
     // Before it is opened, which can have effects on what is no file, and after, in case it was swapped.
     must_be_file(kernel_path.entry(), why)?;
     let file = Descriptor::open(&kernel_path).map_err(|error| error.show_in(why).failed())?;
     must_be_file(file.entry(), why)?;
+    let mut report = Report::new(asked);
     let mut buffer = [0; 1024];
     loop {
         match file.read(&mut buffer) {
             Ok(0) => break,
             Ok(count) => report.push(buffer.get(..count).unwrap_or_default(), why)?,
-            Err(Error::INTERRUPTED) => {}
             Err(error) => return Err(error.show_in(why).failed()),
         }
     }
     let now = system::now(Clock::Realtime).div_euclid(SECOND);
-    report.judge(path, now, why)?;
-    *phase = report.phase();
-    Ok(())
+    let agent = match check.is_profile {
+        true => Some(ENTRYPOINT),
+        false => named_after(check.path),
+    };
+    report.judge(agent, now, why)
 }
 
 fn set(kernel_path: &mut Path, path: &[u8], why: &mut Line) -> Result<(), Unhealthy> {
@@ -78,8 +80,4 @@ fn must_be_file(entry: Result<Entry, Error>, why: &mut Line) -> Result<(), Unhea
         Ok(_) => Err(why.say("is no regular file").failed()),
         Err(error) => Err(error.show_in(why).failed()),
     }
-}
-
-fn seconds(nanoseconds: Nanoseconds, line: &mut Line) -> &mut Line {
-    line.thousandths((nanoseconds / MILLISECOND) as u64)
 }

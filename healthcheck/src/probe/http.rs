@@ -1,10 +1,10 @@
 //! One question over HTTP, and what its answer says.
 
-use crate::assertion::Assertions;
+use crate::assertion::Asked;
 use crate::check::Check;
 use crate::deadline::Deadline;
-use crate::http::{Event, LARGEST, Response, request};
-use crate::json::Scanner;
+use crate::document::Document;
+use crate::http::{Event, LARGEST, Problem, Response, request};
 use crate::system::{Descriptor, Error, Readiness};
 use crate::text::{Line, Unhealthy};
 
@@ -20,27 +20,30 @@ const _: () = assert!(LARGEST <= BUFFER);
 /// # Errors
 /// It is not healthy, as the line says.
 #[inline(never)]
-pub(super) fn ask(check: &Check<'_>, deadline: &Deadline, why: &mut Line) -> Result<(), Unhealthy> {
+pub(super) fn ask(
+    check: &Check<'_>,
+    asked: &mut Asked<'_>,
+    deadline: &Deadline,
+    why: &mut Line,
+) -> Result<(), Unhealthy> {
     let socket = tcp::connect(check, deadline, why)?;
     let mut buffer = [0; BUFFER];
     send(&socket, request(check, &mut buffer), deadline, why)?;
-    let mut response = Response::new();
-    let mut document = Document {
-        scanner: Scanner::new(),
-        assertions: Assertions::new(check.assertions),
-    };
+    let mut response = Response::BEGINNING;
+    let mut document = Document::new(asked);
     loop {
         let count = receive(&socket, &mut buffer, deadline, &response, why)?;
         let mut bytes = buffer.get(..count).unwrap_or_default();
         let is_complete = if bytes.is_empty() {
-            response.finish().map(|()| true)
+            response
+                .finish()
+                .map_err(|problem| no_answer(problem, why))?;
+            true
         } else {
             take(&mut response, &mut bytes, &mut document, why)?
         };
-        match is_complete {
-            Ok(true) => return document.judge(why),
-            Ok(false) => {}
-            Err(problem) => return Err(why.say("it ").say(problem.words()).failed()),
+        if is_complete {
+            return judge(&mut document, why);
         }
     }
 }
@@ -49,24 +52,28 @@ pub(super) fn ask(check: &Check<'_>, deadline: &Deadline, why: &mut Line) -> Res
 fn take(
     response: &mut Response,
     bytes: &mut &[u8],
-    document: &mut Document<'_>,
+    document: &mut Document<'_, '_>,
     why: &mut Line,
-) -> Result<Result<bool, crate::http::Problem>, Unhealthy> {
+) -> Result<bool, Unhealthy> {
     loop {
         match response.next(bytes) {
-            Ok(Event::More) => return Ok(Ok(false)),
-            Ok(Event::Complete) => return Ok(Ok(true)),
+            Ok(Event::More) => return Ok(false),
+            Ok(Event::Complete) => return Ok(true),
             Ok(Event::Head) => {
                 judge_status(response, why)?;
                 // Without assertions the body says nothing more.
-                if document.assertions.is_empty() {
-                    return Ok(Ok(true));
+                if document.assertions().is_empty() {
+                    return Ok(true);
                 }
             }
-            Ok(Event::Body(data)) => document.push(data, why)?,
-            Err(problem) => return Ok(Err(problem)),
+            Ok(Event::Body(data)) => push(document, data, why)?,
+            Err(problem) => return Err(no_answer(problem, why)),
         }
     }
+}
+
+fn no_answer(problem: Problem, why: &mut Line) -> Unhealthy {
+    why.say("it ").show(problem.words()).failed()
 }
 
 fn judge_status(response: &Response, why: &mut Line) -> Result<(), Unhealthy> {
@@ -84,36 +91,25 @@ fn judge_status(response: &Response, why: &mut Line) -> Result<(), Unhealthy> {
     Err(why.failed())
 }
 
-/// The body, and what it is asked for.
-struct Document<'a> {
-    scanner: Scanner,
-    assertions: Assertions<'a>,
+/// The next bytes of the body.
+fn push(document: &mut Document<'_, '_>, data: &[u8], why: &mut Line) -> Result<(), Unhealthy> {
+    let pushed = document.push(data);
+    // Its reason is the better one, and an endless body needs none of the rest.
+    if document.assertions().are_refuted() {
+        return document.assertions().judge(why);
+    }
+    pushed.map_err(|problem| document.no_json(problem, why.say("its body is ")))
 }
 
-impl Document<'_> {
-    fn push(&mut self, data: &[u8], why: &mut Line) -> Result<(), Unhealthy> {
-        let pushed = self.scanner.push(data, &mut self.assertions);
-        // Its reason is the better one, and an endless body needs none of the rest.
-        if self.assertions.are_refuted() {
-            return self.assertions.judge(why);
-        }
-        pushed.map_err(|problem| self.no_json(problem.words(), why))
+/// The answer is complete.
+fn judge(document: &mut Document<'_, '_>, why: &mut Line) -> Result<(), Unhealthy> {
+    if document.assertions().is_empty() {
+        return Ok(());
     }
-
-    fn judge(&mut self, why: &mut Line) -> Result<(), Unhealthy> {
-        if self.assertions.is_empty() {
-            return Ok(());
-        }
-        if let Err(problem) = self.scanner.finish(&mut self.assertions) {
-            return Err(self.no_json(problem.words(), why));
-        }
-        self.assertions.judge(why)
+    if let Err(problem) = document.finish() {
+        return Err(document.no_json(problem, why.say("its body is ")));
     }
-
-    fn no_json(&self, problem: &str, why: &mut Line) -> Unhealthy {
-        why.say("its body is no JSON: ").say(problem);
-        why.say(" at byte ").number(self.scanner.offset()).failed()
-    }
+    document.assertions().judge(why)
 }
 
 fn send(
@@ -126,7 +122,6 @@ fn send(
     while !rest.is_empty() {
         match socket.send(rest) {
             Ok(count) => rest = rest.get(count..).unwrap_or_default(),
-            Err(Error::INTERRUPTED) => {}
             Err(Error::AGAIN) => wait(socket, Readiness::Write, deadline, "took no request", why)?,
             // It may have answered before it closed; if not, reading tells.
             Err(_) => return Ok(()),
@@ -149,9 +144,9 @@ fn receive(
     loop {
         // Each time, as that looks at the clock: a server that always has more must not escape it.
         wait(socket, Readiness::Read, deadline, what, why)?;
-        match socket.receive(buffer) {
+        match socket.read(buffer) {
             Ok(count) => return Ok(count),
-            Err(Error::INTERRUPTED | Error::AGAIN) => {}
+            Err(Error::AGAIN) => {}
             Err(error) => return Err(error.show_in(why).failed()),
         }
     }
@@ -165,11 +160,8 @@ fn wait(
     why: &mut Line,
 ) -> Result<(), Unhealthy> {
     match tcp::until_ready(socket, readiness, deadline) {
-        Ok(true) => Ok(()),
-        Ok(false) => {
-            why.say("it ");
-            Err(tcp::out_of_time(deadline, what, why))
-        }
+        Ok(()) => Ok(()),
+        Err(Error::LATE) => Err(tcp::out_of_time(deadline, what, why.say("it "))),
         Err(error) => Err(error.show_in(why).failed()),
     }
 }

@@ -1,12 +1,12 @@
 //! Connecting, to one of a name's addresses.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::check::Check;
 use crate::deadline::Deadline;
 use crate::duration::MILLISECOND;
 use crate::host::{Addresses, HOSTS, Host, HostsFile};
-use crate::system::{Descriptor, Error, Path, Readiness};
+use crate::system::{Descriptor, Error, Path, Peer, Readiness};
 use crate::text::{Line, Unhealthy};
 
 /// The first address that accepts a connection.
@@ -18,14 +18,16 @@ pub(super) fn connect(
     deadline: &Deadline,
     why: &mut Line,
 ) -> Result<Descriptor, Unhealthy> {
-    let mut addresses = Addresses::new();
+    let mut addresses = Addresses::NONE;
     find(check.host, &mut addresses, why)?;
     let mut last = Error::AGAIN;
     for &address in addresses.as_slice() {
-        match connect_to(address, check.port, deadline) {
-            Ok(Some(socket)) => return Ok(socket),
-            Ok(None) => return Err(out_of_time(deadline, "does not accept a connection", why)),
+        match connect_to(&Peer::new(address, check.port), deadline) {
+            Ok(socket) => return Ok(socket),
             Err(error) => last = error,
+        }
+        if last == Error::LATE {
+            return Err(out_of_time(deadline, "does not accept a connection", why));
         }
     }
     Err(last.show_in(why).failed())
@@ -39,38 +41,34 @@ pub(super) fn out_of_time(deadline: &Deadline, what: &str, why: &mut Line) -> Un
         .failed()
 }
 
-/// Nothing where there was no answer in time.
-fn connect_to(
-    address: IpAddr,
-    port: u16,
-    deadline: &Deadline,
-) -> Result<Option<Descriptor>, Error> {
-    let socket = Descriptor::socket(address)?;
-    match socket.connect(address, port) {
-        Ok(()) => return Ok(Some(socket)),
-        Err(Error::IN_PROGRESS | Error::INTERRUPTED) => {}
-        Err(error) => return Err(error),
+fn connect_to(peer: &Peer, deadline: &Deadline) -> Result<Descriptor, Error> {
+    let socket = Descriptor::socket(peer)?;
+    loop {
+        match socket.connect(peer) {
+            Ok(()) => return Ok(socket),
+            // Within this machine it is there by the second time.
+            Err(Error::IN_PROGRESS) => {}
+            Err(Error::ALREADY) => until_ready(&socket, Readiness::Write, deadline)?,
+            Err(error) => return Err(error),
+        }
     }
-    if !until_ready(&socket, Readiness::Write, deadline)? {
-        return Ok(None);
-    }
-    socket.connected().map(|()| Some(socket))
 }
 
-/// Whether the socket is ready before the deadline.
+/// Waits for the socket, or until the deadline: [`Error::LATE`].
 pub(super) fn until_ready(
     socket: &Descriptor,
     readiness: Readiness,
     deadline: &Deadline,
-) -> Result<bool, Error> {
+) -> Result<(), Error> {
     loop {
-        match deadline.left() {
-            left @ 1.. => match socket.wait(readiness, left) {
-                Ok(true) => return Ok(true),
-                Ok(false) | Err(Error::INTERRUPTED) => {}
-                Err(error) => return Err(error),
-            },
-            _ => return Ok(false),
+        let left = deadline.left();
+        if left <= 0 {
+            return Err(Error::LATE);
+        }
+        match socket.wait(readiness, left) {
+            Ok(true) => return Ok(()),
+            Ok(false) | Err(Error::INTERRUPTED) => {}
+            Err(error) => return Err(error),
         }
     }
 }
@@ -87,6 +85,8 @@ fn find(host: Host<'_>, addresses: &mut Addresses, why: &mut Line) -> Result<(),
     Ok(())
 }
 
+/// Apart, as its buffers would be a page of the stack for those too that look nothing up.
+#[inline(never)]
 fn look_up(name: &[u8], addresses: &mut Addresses, why: &mut Line) -> Result<(), Unhealthy> {
     let mut hosts = HostsFile::looking_for(name, addresses);
     if let Err(error) = read(&mut hosts) {

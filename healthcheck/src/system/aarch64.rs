@@ -17,31 +17,43 @@ pub(super) mod number {
     pub(in crate::system) const SOCKET: usize = 198;
     pub(in crate::system) const CONNECT: usize = 203;
     pub(in crate::system) const SENDTO: usize = 206;
-    pub(in crate::system) const RECVFROM: usize = 207;
-    pub(in crate::system) const GETSOCKOPT: usize = 209;
     pub(in crate::system) const STATX: usize = 291;
 }
 
-/// Makes a system call of up to six arguments. An error is its number, negated.
+/// Makes a system call of so many arguments, up to six; what it takes must be given, zeros too. An error
+/// is its number, negated.
 ///
 /// # Safety
 /// Pointers among the arguments must be good for what the kernel does with them.
+#[inline(always)]
 pub(super) unsafe fn call<const N: usize>(number: usize, arguments: [usize; N]) -> isize {
     let argument = |place| arguments.get(place).copied().unwrap_or_default();
     let result;
-    // SAFETY: the caller vouches for the pointers; the kernel changes no other register.
+    // SAFETY: the caller vouches for the pointers; the kernel changes no other register, and looks at no
+    // more of them than the call takes.
     unsafe {
-        asm!(
-            "svc 0",
-            in("x8") number,
-            inlateout("x0") argument(0) => result,
-            in("x1") argument(1),
-            in("x2") argument(2),
-            in("x3") argument(3),
-            in("x4") argument(4),
-            in("x5") argument(5),
-            options(nostack),
-        );
+        if N <= 3 {
+            asm!(
+                "svc 0",
+                in("x8") number,
+                inlateout("x0") argument(0) => result,
+                in("x1") argument(1),
+                in("x2") argument(2),
+                options(nostack),
+            );
+        } else {
+            asm!(
+                "svc 0",
+                in("x8") number,
+                inlateout("x0") argument(0) => result,
+                in("x1") argument(1),
+                in("x2") argument(2),
+                in("x3") argument(3),
+                in("x4") argument(4),
+                in("x5") argument(5),
+                options(nostack),
+            );
+        }
     }
     result
 }

@@ -25,58 +25,27 @@ impl Descriptor {
     ///
     /// # Errors
     /// There is none to be had.
-    pub fn socket(address: IpAddr) -> Result<Self, Error> {
+    pub fn socket(peer: &Peer) -> Result<Self, Error> {
         const SOCK_STREAM: usize = 1;
         const SOCK_NONBLOCK: usize = 0o4000;
         const SOCK_CLOEXEC: usize = 0o2000000;
         let kind = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
         // SAFETY: no pointers.
-        let socket = unsafe { call(number::SOCKET, [family(address).into(), kind]) };
+        let socket = unsafe { call(number::SOCKET, [peer.family(), kind]) };
         Error::check(socket).map(Self)
     }
 
-    /// Begins to connect; [`Error::IN_PROGRESS`] where it has to be waited for.
+    /// Begins to connect, or says how far that is. Called once more, Linux tells how it ended, which saves
+    /// asking for `SO_ERROR`.
     ///
     /// # Errors
-    /// The connection is refused, or not there yet.
-    pub fn connect(&self, address: IpAddr, port: u16) -> Result<(), Error> {
-        let (name, length) = socket_address(address, port);
-        // SAFETY: `name` has at least `length` bytes, and lives until the call returns.
-        let done = unsafe {
-            call(
-                number::CONNECT,
-                [self.0, name.as_ptr().expose_provenance(), length],
-            )
-        };
+    /// The connection is refused; the first time it is [`Error::IN_PROGRESS`], and from then on
+    /// [`Error::ALREADY`], where it is not there yet.
+    pub fn connect(&self, peer: &Peer) -> Result<(), Error> {
+        let arguments = [self.0, peer.0.as_ptr().expose_provenance(), peer.0.len()];
+        // SAFETY: the kernel reads `peer`, which lives until the call returns.
+        let done = unsafe { call(number::CONNECT, arguments) };
         Error::check(done).map(drop)
-    }
-
-    /// How the connection that was waited for ended.
-    ///
-    /// # Errors
-    /// It was refused.
-    pub fn connected(&self) -> Result<(), Error> {
-        const SOL_SOCKET: usize = 1;
-        const SO_ERROR: usize = 4;
-        let (mut error, mut length) = (0_i32, size_of::<i32>() as u32);
-        let (error_at, length_at) = (&raw mut error, &raw mut length);
-        // SAFETY: the kernel writes at most `length` bytes to `error`, and `length` itself.
-        let done = unsafe {
-            let arguments = [
-                self.0,
-                SOL_SOCKET,
-                SO_ERROR,
-                error_at.expose_provenance(),
-                length_at.expose_provenance(),
-            ];
-            call(number::GETSOCKOPT, arguments)
-        };
-        Error::check(done)?;
-        if error == 0 {
-            Ok(())
-        } else {
-            Err(Error::from_raw(error as usize))
-        }
     }
 
     /// Sends what the socket takes at once.
@@ -96,20 +65,6 @@ impl Descriptor {
         Error::check(unsafe { call(number::SENDTO, arguments) })
     }
 
-    /// Receives what is there; 0 at the end.
-    ///
-    /// # Errors
-    /// The connection is gone, or has nothing yet: [`Error::AGAIN`].
-    pub fn receive(&self, buffer: &mut [u8]) -> Result<usize, Error> {
-        let arguments = [
-            self.0,
-            buffer.as_mut_ptr().expose_provenance(),
-            buffer.len(),
-        ];
-        // SAFETY: the kernel writes within `buffer`, which is borrowed until the call returns.
-        Error::check(unsafe { call(number::RECVFROM, arguments) })
-    }
-
     /// Opens a file for reading. A FIFO without a writer does not hold it up.
     ///
     /// # Errors
@@ -127,7 +82,7 @@ impl Descriptor {
     /// Reads on; 0 at the end.
     ///
     /// # Errors
-    /// As read(2).
+    /// As read(2); a socket has nothing yet: [`Error::AGAIN`].
     pub fn read(&self, buffer: &mut [u8]) -> Result<usize, Error> {
         let arguments = [
             self.0,
@@ -163,26 +118,30 @@ impl Drop for Descriptor {
     }
 }
 
-fn family(address: IpAddr) -> u16 {
-    match address {
-        IpAddr::V4(_) => 2,
-        IpAddr::V6(_) => 10,
-    }
-}
+/// An address and a port: `struct sockaddr_in6`, or `sockaddr_in` with room behind it, which Linux takes.
+#[derive(Debug)]
+pub struct Peer([u8; 28]);
 
-/// `struct sockaddr_in` or `sockaddr_in6`, and its length.
-fn socket_address(address: IpAddr, port: u16) -> ([u8; 28], usize) {
-    let mut name = [0; 28];
-    name[..2].copy_from_slice(&family(address).to_ne_bytes());
-    name[2..4].copy_from_slice(&port.to_be_bytes());
-    match address {
-        IpAddr::V4(address) => {
-            name[4..8].copy_from_slice(&address.octets());
-            (name, 16)
-        }
-        IpAddr::V6(address) => {
-            name[8..24].copy_from_slice(&address.octets());
-            (name, 28)
-        }
+impl Peer {
+    /// Of an address and a port.
+    pub fn new(address: IpAddr, port: u16) -> Self {
+        let mut name = [0; 28];
+        name[2..4].copy_from_slice(&port.to_be_bytes());
+        let family: u16 = match address {
+            IpAddr::V4(address) => {
+                name[4..8].copy_from_slice(&address.octets());
+                2
+            }
+            IpAddr::V6(address) => {
+                name[8..24].copy_from_slice(&address.octets());
+                10
+            }
+        };
+        name[..2].copy_from_slice(&family.to_ne_bytes());
+        Self(name)
+    }
+
+    fn family(&self) -> usize {
+        u16::from_ne_bytes([self.0[0], self.0[1]]).into()
     }
 }

@@ -7,16 +7,16 @@ use crate::text::{Line, decimal, pieces, split_once};
 pub struct Error(usize);
 
 impl Error {
-    /// `EINTR`
+    /// `EINTR`, of a wait; what does not wait is never interrupted, as no signal has a handler
     pub const INTERRUPTED: Error = Error(4);
+    /// `ETIME`, for a wait that the deadline ended; no call here gives it.
+    pub const LATE: Error = Error(62);
     /// `EAGAIN`
     pub const AGAIN: Error = Error(11);
+    /// `EALREADY`
+    pub const ALREADY: Error = Error(114);
     /// `EINPROGRESS`
     pub const IN_PROGRESS: Error = Error(115);
-
-    pub(super) fn from_raw(number: usize) -> Self {
-        Self(number)
-    }
 
     /// What a system call returned, as a result.
     pub(super) fn check(returned: isize) -> Result<usize, Error> {

@@ -1,7 +1,7 @@
 //! What others say: serde_json of a document, and of what an assertion should find there.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
-use healthcheck::assertion::{Assertions, Spelling};
+use healthcheck::assertion::{Asked, Assertions};
 use healthcheck::json::{Container, Problem, Scalar, Scanner, Visitor};
 use healthcheck::text::Line;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess};
@@ -41,7 +41,9 @@ pub fn ours(text: &[u8]) -> Result<Tree, Problem> {
 
 /// Whether our assertions hold of a text.
 pub fn holds(text: &[u8], assertions: &str, size: usize) -> bool {
-    let mut assertions = Assertions::new(Spelling::parse(assertions.as_bytes()).unwrap());
+    let mut asked = Asked::NONE;
+    asked.parse(assertions.as_bytes()).unwrap();
+    let mut assertions = Assertions::new(&mut asked);
     let mut scanner = Scanner::new();
     let pushed = text
         .chunks(size)
@@ -134,12 +136,18 @@ impl Visitor for Builder {
             Container::Array => Tree::Array(members.into_iter().map(|(_, tree)| tree).collect()),
         });
     }
+    fn key_begins(&mut self) {
+        assert!(self.bytes.is_empty());
+    }
     fn key_byte(&mut self, byte: u8) {
         self.bytes.push(byte);
     }
     fn key(&mut self) {
         let key = self.text();
         self.keys.push(key);
+    }
+    fn value_begins(&mut self) {
+        assert!(self.bytes.is_empty());
     }
     fn value_byte(&mut self, byte: u8) {
         self.bytes.push(byte);
