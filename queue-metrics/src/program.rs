@@ -81,24 +81,16 @@ pub fn run(args: impl IntoIterator<Item = OsString>, environment: Environment) -
                 Ok(plan) => plan,
                 Err(why) => return refuse(&Ending::new(Exit::Usage, why)),
             };
-            let stay = Stay {
-                status: &settings.status,
-                metrics: &settings.metrics,
-                warnings: &parsed.warnings,
-            };
-            stay.run(environment, |around| watch::run(plan, around))
+            Stay::new(&settings.status, &settings.metrics, &parsed.warnings)
+                .run(environment, |around| watch::run(plan, around))
         }
         Command::Protect(settings) => {
             let plan = match protect::Plan::new(&settings, &environment) {
                 Ok(plan) => plan,
                 Err(why) => return refuse(&Ending::new(Exit::Usage, why)),
             };
-            let stay = Stay {
-                status: &settings.status,
-                metrics: &settings.metrics,
-                warnings: &parsed.warnings,
-            };
-            stay.run(environment, |around| protect::run(plan, around))
+            Stay::new(&settings.status, &settings.metrics, &parsed.warnings)
+                .run(environment, |around| protect::run(plan, around))
         }
     }
 }
@@ -110,7 +102,19 @@ struct Stay<'a> {
     warnings: &'a [String],
 }
 
-impl Stay<'_> {
+impl<'a> Stay<'a> {
+    fn new(
+        status: &'a StatusSettings,
+        metrics: &'a MetricsSettings,
+        warnings: &'a [String],
+    ) -> Self {
+        Self {
+            status,
+            metrics,
+            warnings,
+        }
+    }
+
     /// Signals, logs, status, metrics, and then `work` until it ends.
     fn run<Work>(&self, environment: Environment, work: impl FnOnce(Surroundings) -> Work) -> Exit
     where

@@ -25,7 +25,6 @@ use crate::metrics::publication;
 use crate::program::{Ending, Surroundings};
 use agent::metrics::Delivery;
 use agent::redis::Target;
-use agent::status::State;
 use std::time::Duration;
 use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -130,8 +129,8 @@ struct Watcher {
     /// When the targets were left, and which.
     left: Option<(Duration, Vec<u32>)>,
     published: bool,
-    /// What the status file was told last, but for the time of the sample, and when.
-    told: Option<(Instant, State)>,
+    /// When the status file was told last, and of what, where nothing was wrong.
+    told: Option<(Instant, Option<Vec<u64>>)>,
     /// When code that has done its work was let go of, and the put after which that was.
     tidied: Option<(Instant, Option<std::time::Instant>)>,
 }
@@ -300,28 +299,27 @@ impl Watcher {
         }
     }
 
-    /// Tells what changed at once, and ages now and then: each telling is a file written.
+    /// Tells what changed at once, and times now and then: each telling is a file written, which costs
+    /// more than a sample.
     fn tell(&mut self) {
         let delivery = self.deliveries.borrow().clone();
-        let state = report::state(&report::Facts {
+        let facts = report::Facts {
             at: self.started.elapsed(),
             notices: &self.notices,
             delivery: &delivery,
             published: self.published,
             database: self.beside.is_some(),
             picture: self.picture.as_ref(),
-        });
-        let mut stable = state.clone();
-        stable.detail.remove("sampled");
-        let now = Instant::now();
-        if self
-            .told
-            .as_ref()
-            .is_some_and(|(then, told)| *told == stable && now.duration_since(*then) < TOLD_EVERY)
-        {
+        };
+        let (now, calm) = (Instant::now(), report::calm(&facts));
+        let same = |(then, told): &(Instant, Option<Vec<u64>>)| {
+            calm.is_some() && *told == calm && now.duration_since(*then) < TOLD_EVERY
+        };
+        if self.told.as_ref().is_some_and(same) {
             return;
         }
-        self.told = Some((now, stable));
+        let state = report::state(&facts);
+        self.told = Some((now, calm));
         self.around.status.update(|told| *told = state);
     }
 }

@@ -62,27 +62,47 @@ fn counts(reading: &Reading) -> (u64, u64) {
 }
 
 #[tokio::test]
-async fn a_sample_is_one_round_trip_and_a_second_only_for_new_messages_in_flight() {
+async fn a_sample_is_one_round_trip_and_a_second_only_for_what_is_new() {
     let redis = Redis::start();
     fill(&redis, 3, 2);
     let turns = Turns::start(redis.port());
     let mut client = Client::new("", turns.port());
     let mut connection = connect(&client.target, LONG).await.unwrap();
     let mut took = Vec::new();
-    let steps: [&[&str]; 5] = [
+    let message = r#"{"properties":{"delivery_tag":"o"}}"#;
+    let both =
+        "redis.call('ZADD', 'unacked_index', 1, 'tag2') redis.call('RPUSH', 'other', ARGV[1])";
+    let steps: [&[&str]; 10] = [
         &["PING"],
         &["PING"],
         &["ZREM", "unacked_index", "tag1"],
         &["ZADD", "unacked_index", "1", "tag1"],
         &["DEL", "unacked_index"],
+        // A list that was empty when it was looked at last.
+        &["RPUSH", "other", message],
+        &["PING"],
+        &["DEL", "other"],
+        &["EVAL", both, "0", message],
+        &["DEL", "other", "default"],
     ];
+    let mut next = Vec::new();
     for step in steps {
         redis.command(step);
         let before = turns.count();
-        client.sampler.read(&mut connection, false).await.unwrap();
+        let reading = client.sampler.read(&mut connection, false).await.unwrap();
         took.push(turns.count() - before);
+        next.push(
+            reading
+                .next
+                .into_iter()
+                .map(|(_, id)| id)
+                .collect::<Vec<_>>(),
+        );
     }
-    assert_eq!(took, [2, 1, 1, 2, 1]);
+    assert_eq!(took, [2, 1, 1, 2, 1, 2, 1, 1, 2, 1]);
+    // Each is named in the first sample that sees it.
+    assert_eq!(next[4..7], [vec!["w3"], vec!["w3", "o"], vec!["w3", "o"]]);
+    assert_eq!(next[7..], [vec!["w3"], vec!["w3", "o"], vec![]]);
 }
 
 #[tokio::test]

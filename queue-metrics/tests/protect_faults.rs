@@ -11,11 +11,22 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod protect;
+#[macro_use]
+mod together;
 
 use protect::{Fleet, Task, block_on, until};
 use std::time::Duration;
 use testkit::ecs::{Behaviour, Request};
 use tokio::time::sleep;
+
+at_once! {
+    an_agent_that_fails_changes_no_protection_and_lets_no_work_begin,
+    a_release_that_arrives_after_it_was_given_up_meets_no_task,
+    a_broker_that_is_away_changes_no_protection_and_lets_no_work_begin,
+    a_worker_that_hangs_stays_protected_until_it_is_seen_to_be_empty,
+    a_worker_that_takes_the_place_of_one_that_died_works_or_is_cancelled_as_its_state_has_it,
+    a_protect_that_was_killed_has_a_successor_that_goes_on_where_it_was,
+}
 
 /// Longer than any call, renewal and look at this pace.
 const MOMENT: Duration = Duration::from_millis(2_000);
@@ -38,7 +49,6 @@ fn protected_throughout(fleet: &Fleet, task: &Task) {
     assert!(exposed.is_empty(), "{exposed:?} {:?}", task.unprotected());
 }
 
-#[test]
 fn an_agent_that_fails_changes_no_protection_and_lets_no_work_begin() {
     block_on(async {
         let mut fleet = Fleet::start();
@@ -71,7 +81,6 @@ fn an_agent_that_fails_changes_no_protection_and_lets_no_work_begin() {
 }
 
 /// The call is given up after 5 s, and carried out later.
-#[test]
 fn a_release_that_arrives_after_it_was_given_up_meets_no_task() {
     block_on(async {
         let mut fleet = Fleet::start();
@@ -97,7 +106,6 @@ fn a_release_that_arrives_after_it_was_given_up_meets_no_task() {
     });
 }
 
-#[test]
 fn a_broker_that_is_away_changes_no_protection_and_lets_no_work_begin() {
     block_on(async {
         let mut fleet = Fleet::start();
@@ -130,7 +138,6 @@ fn a_broker_that_is_away_changes_no_protection_and_lets_no_work_begin() {
     });
 }
 
-#[test]
 fn a_worker_that_hangs_stays_protected_until_it_is_seen_to_be_empty() {
     block_on(async {
         let mut fleet = Fleet::start();
@@ -157,7 +164,6 @@ fn a_worker_that_hangs_stays_protected_until_it_is_seen_to_be_empty() {
     });
 }
 
-#[test]
 fn a_worker_that_takes_the_place_of_one_that_died_works_or_is_cancelled_as_its_state_has_it() {
     block_on(async {
         let mut fleet = Fleet::start();
@@ -190,7 +196,6 @@ fn a_worker_that_takes_the_place_of_one_that_died_works_or_is_cancelled_as_its_s
     });
 }
 
-#[test]
 fn a_protect_that_was_killed_has_a_successor_that_goes_on_where_it_was() {
     block_on(async {
         let mut fleet = Fleet::start();

@@ -4,14 +4,28 @@
 #![allow(clippy::print_stdout, reason = "the window that is left is measured")]
 
 mod protect;
+#[macro_use]
+mod together;
+mod watch;
 
 use protect::{Fleet, Task, block_on, until};
 use std::time::Duration;
 use testkit::ecs::{Behaviour, EcsAgent};
 use tokio::time::sleep;
+use watch::{Watch, group};
+
+at_once! {
+    a_surplus_worker_ends_its_tasks_releases_and_comes_back_when_it_is_wanted,
+    of_three_the_least_busy_leaves_and_the_others_work_on,
+    a_target_that_watch_lowers_drains_the_worker_above_it_and_one_that_drains_for_a_deployment_raises_it,
+    a_deployment_ends_once_the_running_tasks_do,
+    a_worker_that_starts_unprotected_is_cancelled_as_soon_as_it_answers_and_works_after_the_deny_limit,
+    a_worker_that_starts_with_an_empty_queue_of_its_own_takes_nothing_before_it_is_protected,
+    a_worker_that_consumes_nothing_after_a_lost_connection_is_given_its_consumers_again,
+    a_worker_that_cannot_be_mended_ends_its_tasks_and_shuts_down_protected,
+}
 
 /// Airflow's pool of processes; the other tests use threads, which start faster.
-#[test]
 fn a_surplus_worker_ends_its_tasks_releases_and_comes_back_when_it_is_wanted() {
     block_on(async {
         let mut fleet = Fleet::start();
@@ -37,7 +51,6 @@ fn a_surplus_worker_ends_its_tasks_releases_and_comes_back_when_it_is_wanted() {
     });
 }
 
-#[test]
 fn of_three_the_least_busy_leaves_and_the_others_work_on() {
     block_on(async {
         let mut fleet = Fleet::start();
@@ -67,7 +80,53 @@ fn of_three_the_least_busy_leaves_and_the_others_work_on() {
     });
 }
 
-#[test]
+/// Both keys in Redis, each written by one program and read by the other.
+fn a_target_that_watch_lowers_drains_the_worker_above_it_and_one_that_drains_for_a_deployment_raises_it()
+ {
+    block_on(async {
+        let mut fleet = Fleet::start();
+        let (mut a, mut b) = (
+            Task::start(&fleet, "workers.a", &fleet.redis.url(), "10m"),
+            Task::start(&fleet, "workers.b", &fleet.redis.url(), "10m"),
+        );
+        a.work(&mut fleet, "threads", 1).await;
+        b.work(&mut fleet, "threads", 1).await;
+        // Longer than anybody here waits.
+        fleet.put(1, 120.0);
+        until("one to work", || fleet.runs().len() == 1).await;
+        let args = ["--metrics", "none", "--hold", "10s"];
+        let args = [&args[..], &["--worker-concurrency", "1"]].concat();
+        let watch = Watch::start(&fleet.redis.url(), &args, &[]);
+        let target = async |count: u32| {
+            let is = |status: &serde_json::Value| group(status)["workers_target"] == count;
+            until("the target", || watch.glance().as_ref().is_some_and(is)).await;
+        };
+        // After a start, for one hold, it is not below the workers that live.
+        target(2).await;
+        assert_eq!((a.phase(), b.phase()), ("working".into(), "working".into()));
+
+        target(1).await;
+        let left = || [&a, &b].iter().any(|task| task.phase() == "released");
+        until("one to leave", left).await;
+        let (busy, idle) = match a.phase().as_str() {
+            "released" => (&b, &a),
+            _ => (&a, &b),
+        };
+        assert!(busy.agent.is_protected() && !idle.agent.is_protected());
+        let (phase, runs) = (busy.phase(), fleet.runs());
+        let name = format!("celery@{}", busy.name);
+        assert_eq!((phase.as_str(), &runs[0].worker), ("working", &name));
+
+        // Its slot takes nothing more, so another worker is wanted beside it.
+        busy.wanted.send_replace(Some(true));
+        busy.reaches("draining").await;
+        target(2).await;
+        idle.reaches("working").await;
+        assert_eq!(busy.phase(), "draining");
+        assert_eq!(watch.stop(), 0);
+    });
+}
+
 fn a_deployment_ends_once_the_running_tasks_do() {
     block_on(async {
         let mut fleet = Fleet::start();
@@ -103,7 +162,6 @@ fn a_deployment_ends_once_the_running_tasks_do() {
     });
 }
 
-#[test]
 fn a_worker_that_starts_unprotected_is_cancelled_as_soon_as_it_answers_and_works_after_the_deny_limit()
  {
     block_on(async {
@@ -145,7 +203,6 @@ fn a_worker_that_starts_unprotected_is_cancelled_as_soon_as_it_answers_and_works
     });
 }
 
-#[test]
 fn a_worker_that_starts_with_an_empty_queue_of_its_own_takes_nothing_before_it_is_protected() {
     block_on(async {
         let mut fleet = Fleet::start();
@@ -168,7 +225,6 @@ fn a_worker_that_starts_with_an_empty_queue_of_its_own_takes_nothing_before_it_i
     });
 }
 
-#[test]
 fn a_worker_that_consumes_nothing_after_a_lost_connection_is_given_its_consumers_again() {
     block_on(async {
         let mut fleet = Fleet::start();
@@ -196,7 +252,6 @@ fn a_worker_that_consumes_nothing_after_a_lost_connection_is_given_its_consumers
     });
 }
 
-#[test]
 fn a_worker_that_cannot_be_mended_ends_its_tasks_and_shuts_down_protected() {
     block_on(async {
         let mut fleet = Fleet::start();

@@ -2,12 +2,32 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[macro_use]
+mod together;
 mod watch;
 
 use queue_metrics::metrics::{TASKS_READY, WORKERS_TARGET};
+use std::time::{Duration, Instant};
 use testkit::proxy::{Fault, Proxy};
 use testkit::redis::{Options, Redis};
-use watch::{LONG, Watch, beat, group, put, take};
+use watch::{LONG, Silencer, Watch, beat, group, put, take};
+
+at_once! {
+    a_redis_that_stops_is_named_and_nothing_is_published_until_it_is_back,
+    a_start_without_redis_is_healthy_and_degraded_and_goes_on_when_it_comes,
+    a_password_that_is_changed_in_the_middle_is_an_error_that_names_the_setting,
+    too_many_clients_are_named,
+    half_a_reply_is_no_reply,
+    a_line_that_falls_silent_is_given_up,
+    a_line_that_is_too_slow_is_given_up,
+    a_refused_connection_is_tried_again,
+    a_replica_is_not_believed_and_the_primary_is_looked_for,
+    a_user_who_may_not_write_costs_the_target_for_protect_and_nothing_else,
+    settings_that_lose_messages_are_warned_of,
+    a_key_of_another_program_is_named_and_nothing_is_published,
+    a_flush_takes_the_counts_down_and_not_the_held_target,
+    a_listening_line_that_falls_silent_is_opened_anew_before_a_worker_is_called_gone,
+}
 
 const EMF: [&str; 2] = ["--metrics", "emf"];
 
@@ -29,7 +49,6 @@ fn reason(status: &serde_json::Value) -> &str {
     status["reason"].as_str().unwrap_or_default()
 }
 
-#[test]
 fn a_redis_that_stops_is_named_and_nothing_is_published_until_it_is_back() {
     let redis = Redis::start();
     waiting(&redis);
@@ -62,7 +81,6 @@ fn a_redis_that_stops_is_named_and_nothing_is_published_until_it_is_back() {
     assert_eq!(watch.stop(), 0);
 }
 
-#[test]
 fn a_start_without_redis_is_healthy_and_degraded_and_goes_on_when_it_comes() {
     let redis = Redis::start();
     waiting(&redis);
@@ -82,7 +100,6 @@ fn a_start_without_redis_is_healthy_and_degraded_and_goes_on_when_it_comes() {
     assert_eq!(watch.stop(), 0);
 }
 
-#[test]
 fn a_password_that_is_changed_in_the_middle_is_an_error_that_names_the_setting() {
     let redis = Redis::with(&Options::new().password("first"));
     waiting(&redis);
@@ -103,7 +120,6 @@ fn a_password_that_is_changed_in_the_middle_is_an_error_that_names_the_setting()
     never_a_zero(&watch);
 }
 
-#[test]
 fn too_many_clients_are_named() {
     let redis = Redis::start();
     waiting(&redis);
@@ -150,27 +166,22 @@ fn a_line_with(fault: Fault) {
     assert_eq!(watch.stop(), 0);
 }
 
-#[test]
 fn half_a_reply_is_no_reply() {
     a_line_with(Fault::CutAfter(700));
 }
 
-#[test]
 fn a_line_that_falls_silent_is_given_up() {
     a_line_with(Fault::SilentAfter(700));
 }
 
-#[test]
 fn a_line_that_is_too_slow_is_given_up() {
-    a_line_with(Fault::Slow(std::time::Duration::from_millis(20)));
+    a_line_with(Fault::Slow(Duration::from_millis(20)));
 }
 
-#[test]
 fn a_refused_connection_is_tried_again() {
     a_line_with(Fault::Refuse);
 }
 
-#[test]
 fn a_replica_is_not_believed_and_the_primary_is_looked_for() {
     let redis = Redis::start();
     waiting(&redis);
@@ -193,7 +204,6 @@ fn a_replica_is_not_believed_and_the_primary_is_looked_for() {
     never_a_zero(&watch);
 }
 
-#[test]
 fn a_user_who_may_not_write_costs_the_target_for_protect_and_nothing_else() {
     let rules = "~* &* -@all +@read +@connection +info +subscribe";
     let redis = Redis::with(&Options::new().user("reader", "secret", rules));
@@ -209,7 +219,6 @@ fn a_user_who_may_not_write_costs_the_target_for_protect_and_nothing_else() {
     never_a_zero(&watch);
 }
 
-#[test]
 fn settings_that_lose_messages_are_warned_of() {
     let options = Options::new()
         .line("maxmemory 100mb")
@@ -223,7 +232,6 @@ fn settings_that_lose_messages_are_warned_of() {
     );
 }
 
-#[test]
 fn a_key_of_another_program_is_named_and_nothing_is_published() {
     let redis = Redis::start();
     redis.command(&["SET", "default", "text"]);
@@ -235,7 +243,6 @@ fn a_key_of_another_program_is_named_and_nothing_is_published() {
     assert!(watch.process.stdout().is_empty());
 }
 
-#[test]
 fn a_flush_takes_the_counts_down_and_not_the_held_target() {
     let redis = Redis::start();
     waiting(&redis);
@@ -249,5 +256,38 @@ fn a_flush_takes_the_counts_down_and_not_the_held_target() {
     });
     assert_eq!(group(&status)["busy"], 0);
     assert_eq!(group(&status)["workers_target"], 1, "{status}");
+    assert_eq!(watch.stop(), 0);
+}
+
+fn a_listening_line_that_falls_silent_is_opened_anew_before_a_worker_is_called_gone() {
+    let redis = Redis::start();
+    take(&redis, "default", "9");
+    let silencer = Silencer::start(redis.port());
+    let watch = Watch::start(&silencer.url(), &EMF, &[]);
+    let beats = || beat(&redis, "celery@a", 1);
+    let alive = |status: &serde_json::Value| group(status)["workers_alive"] == 1;
+    watch.until("the worker to be heard", |status| {
+        beats();
+        alive(status)
+    });
+    silencer.silence();
+    let silent = Instant::now();
+    let event = testkit::until_some(LONG, "the line to be given up", || {
+        beats();
+        watch.events("broker_away").into_iter().next()
+    });
+    assert!(
+        event["reason"].as_str().unwrap().contains("no answer"),
+        "{event}"
+    );
+    // Tried only when heartbeats are due, and in time for the first one to be missed.
+    assert!(silent.elapsed() > Duration::from_secs(4), "{silent:?}");
+    watch.until_event("broker_back");
+    watch.until("the worker to be heard again", |status| {
+        beats();
+        alive(status)
+    });
+    assert!(watch.events("worker_silent").is_empty());
+    assert!(watch.events("orphans").is_empty());
     assert_eq!(watch.stop(), 0);
 }

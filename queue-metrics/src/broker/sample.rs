@@ -4,7 +4,7 @@ use super::{Failure, Layout, Server, message};
 use agent::redis::Target;
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, Value};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Messages that one round trip fetches at most: a first look at a full system holds no more in memory.
@@ -44,10 +44,23 @@ pub struct InFlight {
 pub struct Sampler {
     target: Target,
     layout: Layout,
-    /// None is a queue that is not in the layout.
-    known: HashMap<String, Option<usize>>,
+    known: HashMap<String, Known>,
+    /// The number of the sample that is being read.
+    turn: u64,
+    /// Whether each list had messages when it was looked at last. Most have none for ever: asking each
+    /// time what is next in those would be half of a sample's cost.
+    filled: Vec<bool>,
     of_name: HashMap<String, usize>,
     tells_tags: bool,
+}
+
+/// A message in flight.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    /// None is a queue that is not in the layout.
+    queue: Option<usize>,
+    /// The last sample in which it was in flight.
+    turn: u64,
 }
 
 impl Sampler {
@@ -56,9 +69,12 @@ impl Sampler {
         let names = layout.queues.iter().enumerate();
         Self {
             of_name: names.map(|(at, (name, _))| (name.clone(), at)).collect(),
+            // A first look that takes one round trip and not two.
+            filled: vec![true; layout.lists().count()],
             target,
             layout,
             known: HashMap::new(),
+            turn: 0,
             tells_tags: true,
         }
     }
@@ -69,8 +85,8 @@ impl Sampler {
         self
     }
 
-    /// One round trip, and one more where messages in flight are new; with `inspect` it looks at the
-    /// server too.
+    /// One round trip, and one more where messages in flight are new or a list was empty before; with
+    /// `inspect` it looks at the server too.
     ///
     /// # Errors
     /// When Redis fails, or a key is not what kombu makes of it.
@@ -79,21 +95,27 @@ impl Sampler {
         connection: &mut MultiplexedConnection,
         inspect: bool,
     ) -> Result<Reading, Failure> {
-        let answers = self.ask(connection, &self.questions(inspect)).await?;
+        let answers = self.ask(connection, self.questions(inspect)).await?;
         let mut answers = answers.into_iter();
         let mut reading = Reading {
             ready: vec![0; self.layout.queues.len()],
             ..Reading::default()
         };
-        for (queue, list) in self.layout.lists() {
-            match (answers.next(), answers.next()) {
-                (Some(Value::Int(length)), next) => {
-                    reading.ready[queue] += u64::try_from(length).unwrap_or(0);
-                    if let Some(Value::BulkString(next)) = next {
-                        reading.next.push((list.to_owned(), message::id(&next)));
-                    }
+        let mut filled = Vec::with_capacity(self.filled.len());
+        let mut unseen = Vec::new();
+        for ((queue, list), looked) in self.layout.lists().zip(&self.filled) {
+            let length = match answers.next() {
+                Some(Value::Int(length)) => u64::try_from(length).unwrap_or(0),
+                answer => return Err(self.refused(answer, list, "list")),
+            };
+            reading.ready[queue] += length;
+            filled.push(length > 0);
+            if *looked {
+                if let Some(Value::BulkString(next)) = answers.next() {
+                    reading.next.push((list.to_owned(), message::id(&next)));
                 }
-                (answer, _) => return Err(self.refused(answer, list, "list")),
+            } else if length > 0 {
+                unseen.push(list.to_owned());
             }
         }
         let tags = match answers.next() {
@@ -112,16 +134,22 @@ impl Sampler {
             let info: Vec<String> = answers.filter_map(text).collect();
             reading.server = (!info.is_empty()).then(|| Server::parse(&info.join("\n")));
         }
-        reading.in_flight = self.in_flight(connection, tags).await?;
+        self.filled = filled;
+        let new = self.recall(tags);
+        reading
+            .next
+            .extend(self.learn(connection, unseen, &new).await?);
+        reading.in_flight = self.count();
         Ok(reading)
     }
 
     fn questions(&self, inspect: bool) -> Pipeline {
         let mut questions = redis::pipe();
-        for (_, list) in self.layout.lists() {
+        for ((_, list), filled) in self.layout.lists().zip(&self.filled) {
             questions.cmd("LLEN").arg(list);
-            // Workers take from the right end.
-            questions.cmd("LINDEX").arg(list).arg(-1);
+            if *filled {
+                ask_next(&mut questions, list);
+            }
         }
         questions
             .cmd("ZRANGE")
@@ -140,32 +168,64 @@ impl Sampler {
         questions
     }
 
-    async fn in_flight(
-        &mut self,
-        connection: &mut MultiplexedConnection,
-        tags: Vec<String>,
-    ) -> Result<InFlight, Failure> {
-        let tags: HashSet<String> = tags.into_iter().collect();
-        self.known.retain(|tag, _| tags.contains(tag));
-        let new = tags.into_iter().filter(|tag| !self.known.contains_key(tag));
-        let new: Vec<String> = new.collect();
-        for part in new.chunks(AT_ONCE) {
-            let mut question = redis::pipe();
-            question.cmd("HMGET").arg(&self.layout.messages).arg(part);
-            let entries = match self.ask(connection, &question).await?.pop() {
-                Some(Value::Array(entries)) => entries,
-                answer => return Err(self.refused(answer, &self.layout.messages, "hash")),
-            };
-            // What was learned stays learned where a later part fails.
-            for (tag, entry) in part.iter().zip(entries) {
-                // None is a message that was acknowledged between the two questions.
-                if let Value::BulkString(entry) = entry {
-                    let queue = self.queue(&entry);
-                    self.known.insert(tag.clone(), queue);
-                }
+    /// Forgets what is in flight no more, and returns the tags of what is new.
+    fn recall(&mut self, tags: Vec<String>) -> Vec<String> {
+        self.turn += 1;
+        let mut new = Vec::new();
+        for tag in tags {
+            match self.known.get_mut(&tag) {
+                Some(known) => known.turn = self.turn,
+                None => new.push(tag),
             }
         }
-        Ok(self.count())
+        let turn = self.turn;
+        self.known.retain(|_, known| known.turn == turn);
+        new
+    }
+
+    /// Asks what is next in these lists, which it returns by list, and where the messages of these tags
+    /// came from, which it remembers.
+    async fn learn(
+        &mut self,
+        connection: &mut MultiplexedConnection,
+        mut lists: Vec<String>,
+        tags: &[String],
+    ) -> Result<Vec<(String, String)>, Failure> {
+        let mut next = Vec::new();
+        let mut parts = tags.chunks(AT_ONCE);
+        let mut part = parts.next();
+        while !lists.is_empty() || part.is_some() {
+            let mut question = redis::pipe();
+            for list in &lists {
+                ask_next(&mut question, list);
+            }
+            if let Some(part) = part {
+                question.cmd("HMGET").arg(&self.layout.messages).arg(part);
+            }
+            let mut answers = self.ask(connection, question).await?.into_iter();
+            for list in lists.drain(..) {
+                // Whatever else it is, the list is empty by now.
+                if let Some(Value::BulkString(message)) = answers.next() {
+                    next.push((list, message::id(&message)));
+                }
+            }
+            if let Some(part) = part {
+                let entries = match answers.next() {
+                    Some(Value::Array(entries)) => entries,
+                    answer => return Err(self.refused(answer, &self.layout.messages, "hash")),
+                };
+                // What was learned stays learned where a later part fails.
+                for (tag, entry) in part.iter().zip(entries) {
+                    // None is a message that was acknowledged between the two questions.
+                    if let Value::BulkString(entry) = entry {
+                        let (queue, turn) = (self.queue(&entry), self.turn);
+                        self.known.insert(tag.clone(), Known { queue, turn });
+                    }
+                }
+            }
+            part = parts.next();
+        }
+        Ok(next)
     }
 
     /// The queue is the routing key; with an exchange of its own it may bear the exchange's name.
@@ -183,12 +243,12 @@ impl Sampler {
             queues: vec![0; self.layout.queues.len()],
             ..InFlight::default()
         };
-        for (tag, queue) in &self.known {
-            match queue {
+        for (tag, known) in &self.known {
+            match known.queue {
                 Some(queue) => {
-                    in_flight.queues[*queue] += 1;
+                    in_flight.queues[queue] += 1;
                     if self.tells_tags {
-                        in_flight.tags.insert(tag.clone(), *queue);
+                        in_flight.tags.insert(tag.clone(), queue);
                     }
                 }
                 None => in_flight.elsewhere += 1,
@@ -200,10 +260,9 @@ impl Sampler {
     async fn ask(
         &self,
         connection: &mut MultiplexedConnection,
-        questions: &Pipeline,
+        mut questions: Pipeline,
     ) -> Result<Vec<Value>, Failure> {
         // So that the answer that is an error can be told from the others, and its key named.
-        let mut questions = questions.clone();
         let answers = questions.ignore_errors().query_async(connection).await;
         answers.map_err(|error| Failure::of(&self.target, &error))
     }
@@ -216,6 +275,11 @@ impl Sampler {
     }
 }
 
+/// Workers take from the right end.
+fn ask_next(questions: &mut Pipeline, list: &str) {
+    questions.cmd("LINDEX").arg(list).arg(-1);
+}
+
 /// By the wall clock, which two machines agree upon.
 pub(crate) fn unix_seconds() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -224,7 +288,10 @@ pub(crate) fn unix_seconds() -> u64 {
 
 fn text(value: Value) -> Option<String> {
     match value {
-        Value::BulkString(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Value::BulkString(bytes) => Some(
+            String::from_utf8(bytes)
+                .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+        ),
         Value::SimpleString(text) | Value::VerbatimString { text, .. } => Some(text),
         _ => None,
     }

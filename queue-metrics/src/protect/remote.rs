@@ -18,6 +18,10 @@ const GLANCE: Duration = Duration::from_millis(2);
 /// Between two cancels that it may or may not have heard.
 const REPEAT: Duration = Duration::from_millis(100);
 
+/// The queue that nobody fills, on which a worker starts to take nothing before it is protected: that it
+/// is not taken up again is what it is for.
+const EMPTY_QUEUE: &str = "trimtab.hold";
+
 /// One worker.
 #[derive(Clone, Debug)]
 pub struct Remote {
@@ -173,11 +177,7 @@ impl Remote {
             self.declared = true;
             self.queues = active.to_vec();
         }
-        let others: Vec<String> = active
-            .iter()
-            .filter(|queue| !self.queues.contains(queue))
-            .cloned()
-            .collect();
+        let others = others(&self.queues, active);
         if others != self.others && !others.is_empty() {
             tracing::warn!(
                 event = "queues_differ",
@@ -273,6 +273,14 @@ fn unique() -> String {
     format!("trimtab-{:032x}", fastrand::u128(..))
 }
 
+/// What a worker consumes and should not.
+fn others(wanted: &[String], active: &[String]) -> Vec<String> {
+    let others = active
+        .iter()
+        .filter(|queue| !wanted.contains(queue) && *queue != EMPTY_QUEUE);
+    others.cloned().collect()
+}
+
 /// | consumes | of what it should |
 /// |---|---|
 /// | nothing at all | nothing |
@@ -303,5 +311,11 @@ mod tests {
             let wanted = ["a".to_owned(), "b".to_owned()];
             assert_eq!(consuming(&wanted, &active), expected, "{active:?}");
         }
+    }
+
+    #[test]
+    fn the_queue_that_nobody_fills_is_nothing_to_warn_of() {
+        let active = ["a", "trimtab.hold", "c"].map(str::to_owned);
+        assert_eq!(others(&["a".to_owned()], &active), ["c"]);
     }
 }

@@ -44,6 +44,27 @@ pub(super) fn state(facts: &Facts<'_>) -> State {
     }
 }
 
+/// What is told of apart from times, where nothing is wrong: as long as it stays the same nobody misses
+/// a report. With none there is no such thing, since a reason says how long it has lasted.
+pub(super) fn calm(facts: &Facts<'_>) -> Option<Vec<u64>> {
+    let (_, picture) = facts.picture?;
+    if !reasons(facts).is_empty() {
+        return None;
+    }
+    let mut calm = vec![facts.notices.restarts, facts.notices.messages_lost().into()];
+    for group in &picture.groups {
+        let target = &group.target;
+        let alive = group.broker.map_or(u64::MAX, |seen| seen.workers.into());
+        calm.extend([target.workers.into(), target.need.into(), target.waiting]);
+        calm.extend([target.busy, target.orphaned, target.restarting.into()]);
+        calm.push(alive);
+    }
+    for queue in &picture.queues {
+        calm.extend([queue.ready, queue.unacked]);
+    }
+    Some(calm)
+}
+
 fn reasons(facts: &Facts<'_>) -> Vec<String> {
     let mut reasons = Vec::new();
     let mut lasting = |state: Option<(Duration, &crate::broker::Failure)>| {
@@ -129,4 +150,74 @@ fn group(group: &GroupPicture) -> Value {
 fn timestamp(at: SystemTime) -> Option<String> {
     let at = OffsetDateTime::from(at);
     at.replace_nanosecond(0).ok()?.format(&Rfc3339).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::picture::QueuePicture;
+    use super::*;
+    use crate::broker::Failure;
+    use crate::demand::{Broker, Limits, Target};
+
+    fn group(waiting: u64, age: u64) -> GroupPicture {
+        GroupPicture {
+            name: "workers".to_owned(),
+            target: Target {
+                workers: 1,
+                need: 1,
+                waiting,
+                busy: 0,
+                orphaned: 0,
+                restarting: false,
+                settled: true,
+            },
+            broker: Some(Broker::default()),
+            database: None,
+            oldest: Some(Duration::from_secs(age)),
+        }
+    }
+
+    #[test]
+    fn only_what_changed_is_news_and_trouble_always_is() {
+        let limits = Limits {
+            queued_timeout: Duration::from_secs(600),
+            token: None,
+        };
+        let mut notices = Notices::new(limits);
+        let delivery = Delivery {
+            accepted: Some(std::time::Instant::now()),
+            ..Delivery::default()
+        };
+        let calm = |notices: &Notices, waiting, age, unacked| {
+            let queue = QueuePicture {
+                name: "default".to_owned(),
+                ready: waiting,
+                unacked,
+            };
+            let picture = Picture {
+                groups: vec![group(waiting, age)],
+                queues: vec![queue],
+                missing: 0,
+            };
+            super::calm(&Facts {
+                at: Duration::from_secs(age),
+                notices,
+                delivery: &delivery,
+                published: true,
+                database: false,
+                picture: Some(&(SystemTime::now(), picture)),
+            })
+        };
+        let first = calm(&notices, 1, 1, 0);
+        assert!(first.is_some());
+        assert_eq!(calm(&notices, 1, 2, 0), first);
+        assert_ne!(calm(&notices, 2, 2, 0), first);
+        assert_ne!(calm(&notices, 1, 2, 1), first);
+        let failure = Failure {
+            exit: agent::exit::Exit::Unavailable,
+            why: "away".to_owned(),
+        };
+        notices.database(Duration::from_secs(2), Some(&failure));
+        assert_eq!(calm(&notices, 1, 2, 0), None);
+    }
 }

@@ -4,8 +4,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use serde_json::Value;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use testkit::process::{Process, Program, Signal};
 use testkit::redis::Redis;
@@ -36,10 +39,13 @@ impl Watch {
 
     /// The status file, once it is there.
     pub fn status(&self) -> Value {
+        testkit::until_some(LONG, "a status", || self.glance())
+    }
+
+    /// The status file as it is now, for who may not wait.
+    pub fn glance(&self) -> Option<Value> {
         let path = self.directory.path().join("status.json");
-        testkit::until_some(LONG, "a status", || {
-            serde_json::from_str(&std::fs::read_to_string(&path).ok()?).ok()
-        })
+        serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()
     }
 
     /// Waits until the status fits, and returns it.
@@ -117,4 +123,59 @@ pub fn free_port() -> u16 {
 
 pub fn group(status: &Value) -> &Value {
     &status["detail"]["groups"]["workers"]
+}
+
+/// Passes connections on, and can let those that listen to workers fall silent: nothing is lost, cut or
+/// answered any more, as when a firewall forgets a connection.
+pub struct Silencer {
+    port: u16,
+    silent: Arc<AtomicBool>,
+}
+
+impl Silencer {
+    pub fn start(target: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let silent = Arc::new(AtomicBool::new(false));
+        let silenced = Arc::clone(&silent);
+        std::thread::spawn(move || {
+            while let Ok((here, _)) = listener.accept() {
+                let there = TcpStream::connect(("127.0.0.1", target)).unwrap();
+                let listens = Arc::new(AtomicBool::new(false));
+                let ways = [(&here, &there), (&there, &here)];
+                for (from, to) in ways.map(|(from, to)| (from.try_clone(), to.try_clone())) {
+                    let (from, to) = (from.unwrap(), to.unwrap());
+                    let (listens, silenced) = (Arc::clone(&listens), Arc::clone(&silenced));
+                    std::thread::spawn(move || pass(from, to, &listens, &silenced));
+                }
+            }
+        });
+        Self { port, silent }
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    /// From now on for the connections that listen at this moment.
+    pub fn silence(&self) {
+        self.silent.store(true, Ordering::SeqCst);
+    }
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream, listens: &AtomicBool, silenced: &AtomicBool) {
+    let mut bytes = [0; 4096];
+    let mut silent = false;
+    while let Ok(count @ 1..) = from.read(&mut bytes) {
+        let subscribes = bytes[..count].windows(9).any(|word| word == b"SUBSCRIBE");
+        // A line that begins to listen after the silence began is another, which works.
+        if subscribes && !silenced.load(Ordering::SeqCst) {
+            listens.store(true, Ordering::SeqCst);
+        }
+        silent |= listens.load(Ordering::SeqCst) && silenced.load(Ordering::SeqCst);
+        if !silent && to.write_all(&bytes[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(std::net::Shutdown::Both);
 }
