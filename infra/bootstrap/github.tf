@@ -69,9 +69,35 @@ data "aws_iam_policy_document" "plan" {
     condition {
       test     = "StringEquals"
       variable = "kms:ViaService"
-      values   = ["secretsmanager.${var.region}.amazonaws.com"]
+      # A refresh reads the broker's parameter decrypted.
+      values = ["secretsmanager.${var.region}.amazonaws.com", "ssm.${var.region}.amazonaws.com"]
     }
   }
+}
+
+# A refresh looks at the first file of each DAG bucket, which is encrypted.
+data "aws_iam_policy_document" "plan_dags" {
+  statement {
+    sid       = "FirstFileKey"
+    actions   = ["kms:Decrypt"]
+    resources = ["arn:${local.partition}:kms:${var.region}:${local.account}:key/*"]
+    condition {
+      test     = "StringEquals"
+      variable = "kms:ViaService"
+      values   = ["s3.${var.region}.amazonaws.com"]
+    }
+    condition {
+      test     = "StringLike"
+      variable = "kms:EncryptionContext:aws:s3:arn"
+      values   = ["arn:${local.partition}:s3:::airflow-*-dags-${local.account}", "arn:${local.partition}:s3:::airflow-*-dags-${local.account}/dags/.airflowignore"]
+    }
+  }
+}
+
+resource "aws_iam_role_policy" "plan_dags" {
+  name   = "dags"
+  role   = aws_iam_role.github["plan"].id
+  policy = data.aws_iam_policy_document.plan_dags.json
 }
 
 resource "aws_iam_role_policy" "plan" {
@@ -115,7 +141,6 @@ resource "aws_iam_role_policy" "release" {
 # ---- deploy: an environment's apply ---------------------------------------------------------------------
 
 resource "aws_iam_role_policy_attachment" "deploy" {
-  #checkov:skip=CKV_AWS_274:an apply makes VPCs, keys, databases and roles; who may run it is held by the GitHub environment and its reviewers
   for_each   = var.environments
   role       = aws_iam_role.github["deploy-${each.key}"].name
   policy_arn = "arn:${local.partition}:iam::aws:policy/AdministratorAccess"
@@ -135,7 +160,7 @@ data "aws_iam_policy_document" "dags" {
     actions   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
     resources = ["arn:${local.partition}:s3:::airflow-${each.key}-dags-${local.account}/dags/*"]
   }
-  # For `s3sync digest`, which says what was uploaded.
+  # The workflow publishes with s3sync's own image.
   statement {
     sid       = "RegistryLogin"
     actions   = ["ecr:GetAuthorizationToken"]
@@ -151,7 +176,7 @@ data "aws_iam_policy_document" "dags" {
     sid       = "NoApprovals"
     effect    = "Deny"
     actions   = ["s3:PutObject"]
-    resources = ["arn:${local.partition}:s3:::airflow-${each.key}-dags-${local.account}/dags/.s3sync/*"]
+    resources = ["arn:${local.partition}:s3:::airflow-${each.key}-dags-${local.account}/dags/.s3sync/approve/*"]
   }
   statement {
     sid       = "Key"

@@ -133,11 +133,27 @@ resource "aws_ecr_lifecycle_policy" "this" {
   for_each   = aws_ecr_repository.this
   repository = each.value.name
   policy = jsonencode({
-    rules = [{
-      rulePriority = 1
-      description  = "keep the last 10"
-      selection    = { tagStatus = "any", countType = "imageCountMoreThan", countNumber = 10 }
-      action       = { type = "expire" }
-    }]
+    # cosign keeps a signature and an SBOM beside each image, as images of the tag sha256-DIGEST: counted among
+    # the ten they would leave three releases to go back to.
+    rules = [
+      {
+        rulePriority = 1
+        description  = "keep the last 10 releases"
+        selection    = { tagStatus = "tagged", tagPatternList = ["v*"], countType = "imageCountMoreThan", countNumber = 10 }
+        action       = { type = "expire" }
+      },
+      {
+        rulePriority = 2
+        description  = "and what belongs to them"
+        selection    = { tagStatus = "tagged", tagPatternList = ["sha256-*"], countType = "imageCountMoreThan", countNumber = 20 }
+        action       = { type = "expire" }
+      },
+      {
+        rulePriority = 3
+        description  = "what has no tag belongs to no release"
+        selection    = { tagStatus = "untagged", countType = "sinceImagePushed", countUnit = "days", countNumber = 7 }
+        action       = { type = "expire" }
+      },
+    ]
   })
 }

@@ -10,8 +10,10 @@ no state of a check ever reaches a deployment.
 """
 import concurrent.futures
 import hashlib
+import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -83,6 +85,9 @@ def with_providers(python, work):
     """Lets Terraform find the stand-in in the place of a registry."""
     folder = stand_in()
     if not folder:
+        # One download for all configurations; the first init of all is made alone.
+        os.environ.update(TF_PLUGIN_CACHE_DIR=f"{work}/plugins", TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE="1")
+        os.mkdir(f"{work}/plugins")
         print("check-infra: no TFSCHEMA: providers are downloaded; plans that need an account are not made", flush=True)
         return
     schemas = [folder / "aws.json", folder / "random.json"]
@@ -103,6 +108,7 @@ def inside(parts):
     copy = work / "infra"
     shutil.copytree(INFRA, copy, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*", "__pycache__"))
     if not stand_in() and {p.split("=")[0] for p in parts} & {"tests", "roots"}:
+        # Of both providers, into the cache.
         try:
             run("terraform", "init", "-backend=false", "-no-color", cwd=copy / "modules" / "data")
         except Fault:
@@ -205,9 +211,29 @@ def module(folder):
 
 
 def checkov():
-    out = run(os.environ["CHECKOV"], "-d", INFRA, "--framework", "terraform", "--compact", "--quiet", "--skip-download",
-              env={"LOG_LEVEL": "ERROR"})
-    return " ".join(line for line in out.splitlines() if line.startswith("Passed")) or "nothing failed"
+    """What fails must be what a comment beside it skips with a reason: no more, and no less."""
+    # Without the comments, since checkov counts a skip whether or not its check would fail.
+    bare = pathlib.Path(os.environ["CHECK_INFRA_INSIDE"]) / "bare"
+    shutil.copytree(INFRA, bare, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*", "__pycache__"))
+    written = []
+    for file in sorted(bare.rglob("*.tf")):
+        text = file.read_text(encoding="utf-8")
+        written += [(str(file.relative_to(bare)), number, *found.groups()) for number, line in enumerate(text.splitlines(), 1)
+                    for found in [re.search(r"checkov:skip=(\w+):?(.*)", line)] if found]
+        file.write_text(text.replace("checkov:skip=", "no skip "), encoding="utf-8")
+    out = json.loads(run(os.environ["CHECKOV"], "-d", bare, "--framework", "terraform", "--compact", "--quiet", "--skip-download", "--output", "json",
+                         env={"LOG_LEVEL": "ERROR"}, ok=(0, 1)))
+    failed = [(f["file_path"].lstrip("/"), f["file_line_range"], f["check_id"], f["resource"], f["check_name"]) for f in out["results"]["failed_checks"]]
+    wrong = [f"{file}: {resource}: {check} {name}" for file, lines, check, resource, name in failed
+             if not any((file, check) == (w[0], w[2]) and lines[0] <= w[1] <= lines[1] for w in written)]
+    for file, number, check, reason in written:
+        if len(reason.split()) < 4 or re.match(r"\s*(as|see) (above|below)", reason):
+            wrong.append(f"{file}:{number}: {check} is skipped without a reason of its own")
+        if not any((file, check) == (f[0], f[2]) and f[1][0] <= number <= f[1][1] for f in failed):
+            wrong.append(f"{file}:{number}: {check} is skipped, and would not fail")
+    if wrong or out["summary"]["parsing_errors"] or not out["summary"]["passed"]:
+        raise Fault("\n".join(sorted(set(wrong))) or str(out["summary"]))
+    return f"{out['summary']['passed']} passed, {len(failed)} explained by {len(written)} comments"
 
 
 if __name__ == "__main__":

@@ -52,15 +52,16 @@ def settings(name, container, repository, folder):
                     "AWS_ENDPOINT_URL": NOWHERE, "TRIMTAB_LOG_FORMAT": "json"}
     environment |= {s["name"]: "redis://127.0.0.1:1/0" for s in container.get("secrets", [])}
     command = list(container["command"])
-    if name == "airflow":
-        if container.get("entryPoint") != ["/entrypoint"]:
-            yield "the first program is not /entrypoint"
+    if state.is_airflow(container):
         # A dry run reads settings and command, and asks nobody. Metrics on stdout and its answer exclude each other.
         environment["ENTRYPOINT_WAIT_TIMEOUT"] = "0s"
         command = [program("entrypoint", repository), "--dry-run", "--metrics", "none", *command]
-    else:
+    elif name in ("s3sync", "queue-metrics") and "entryPoint" not in container:
         command = [program(name, repository), *[str(place / "dags") if a.startswith("/opt/airflow/") else a for a in command]]
         (place / "dags").mkdir()
+    else:
+        yield "the first program is not /entrypoint"
+        return
     code, said = bounded(command, environment)
     if code == 64:
         yield f"its settings are refused: {said.strip()[-400:]}"

@@ -33,19 +33,28 @@ EXISTING = {**COMMON, "fernet_key_secret": "old/fernet", "old_dags_bucket": "old
             "cluster": {"name": "shared", "arn": "arn:aws:ecs:eu-west-1:123456789012:cluster/shared"},
             "listener": {"listener_arn": "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/a/b/c",
                          "security_group_id": "sg-0b", "arn_suffix": "app/a/b", "hosts": ["airflow.example.com"], "priority": 100}}
+LOGIN = {"user_pool_arn": "arn:aws:cognito-idp:eu-west-1:123456789012:userpool/p", "client_id": "c", "domain": "d", "cidrs": ["198.51.100.0/24"]}
 # What an option changes, on the module itself: a root of its own that only the check has.
 OPTIONS = {
-    "airflow 2, cloudwatch, exec": {"airflow_major": 2, "metrics": "cloudwatch", "exec": True, "redis": {}, "stage": "dev"},
-    "public, login, classic": {
-        "stage": "prod", "redis": {"engine": "redis", "version": "7.1"}, "network": {"classic_endpoints": True, "availability_zones": 3},
-        "web": {"minimum": 1, "maximum": 2}, "workers": {"minimum": 1, "maximum": 3, "spot": True},
+    "airflow 2, cloudwatch, exec, snapshot": {
+        "airflow_major": 2, "metrics": "cloudwatch", "exec": True, "debug": True, "redis": {"replicas": 2}, "stage": "dev",
+        "fernet_key_secret": "old/fernet", "database": {"snapshot_identifier": "before"}, "container_insights": "enabled",
+        "network": {"extra_endpoints": ["sts", "ecs", "ecs-agent", "ecs-telemetry"]}},
+    "public, login, classic, off hours": {
+        "stage": "prod", "redis": {"engine": "redis", "version": "7.1"}, "web": {"minimum": 1, "maximum": 2},
+        "network": {"classic_endpoints": True, "availability_zones": 3, "flow_logs": "ALL"},
+        "workers": {"minimum": 1, "maximum": 3, "spot": True, "queues": ["default", "gpu"],
+                    "schedules": {"night": {"cron": "0 20 ? * * *", "minimum": 0, "maximum": 2}}},
         "load_balancer": {"host": "a.example.com", "certificate_arn": CERTIFICATE, "public": True, "allowed_cidrs": ["203.0.113.0/24"],
-                          "web_acl_arn": "arn:aws:wafv2:eu-west-1:123456789012:regional/webacl/a/b",
-                          "login": {"user_pool_arn": "arn:aws:cognito-idp:eu-west-1:123456789012:userpool/p", "client_id": "c",
-                                    "domain": "d", "cidrs": ["198.51.100.0/24"]}}},
-    "local, service, proxy": {
-        "stage": "dev", "executor": "LocalExecutor", "dag_sync": "service",
+                          "web_acl_arn": "arn:aws:wafv2:eu-west-1:123456789012:regional/webacl/a/b", "login": LOGIN}},
+    "airflow 2, one task, proxy": {
+        "airflow_major": 2, "executor": "LocalExecutor", "one_task": True, "dag_sync": "sidecar", "stage": "dev",
+        "sizes": {"web": {"cpu": 1024, "memory": 4096}}, "architecture": "X86_64",
         "network": {"egress": {"mode": "proxy", "cidrs": ["10.9.0.0/28"], "port": 3128, "proxy_url": "http://10.9.0.4:3128"}}},
+    "local, service, transit gateway, internal login": {
+        "stage": "prod", "executor": "LocalExecutor", "references": {"AIRFLOW_CONN_DWH": "secretsmanager://airflow/dwh"},
+        "network": {"egress": {"mode": "transit_gateway", "cidrs": ["198.51.100.0/24"], "transit_gateway_id": "tgw-0a"}},
+        "load_balancer": {"host": "a.example.com", "certificate_arn": CERTIFICATE, "allowed_security_groups": {"vpn": "sg-0c"}, "login": LOGIN}},
 }
 
 
@@ -98,24 +107,41 @@ def check(work, copy, name):
     faults += over
     if faults:
         raise base.Fault("\n".join(faults))
-    # A combination of options is the same module once more: how it ends is known from the others.
-    if place != "option":
-        terraform("destroy", "-no-color", "-auto-approve", "-refresh=false")
+    terraform("destroy", "-no-color", "-auto-approve", "-refresh=false")
     shutil.rmtree(folder)
     return f"{said.stdout.strip().splitlines()[-1]}{cost}"
 
 
+# The columns of the table in docs/infra.md.
+COLUMNS = ("envs/dev", "envs/dev: LocalExecutor", "examples/minimal", "examples/existing", "envs/prod")
+
+
 def price(name, values):
-    """What it costs, as a note, and a fault where that is above its target."""
+    """What it costs, as a note, and a fault where that is above its target or not what the page says."""
     sys.path.insert(0, str(base.INFRA / "cost"))
     import cost
     prices = json.loads((base.INFRA / "cost" / "prices.json").read_text())
     rows, worker_hour = cost.bill(values, prices)
     total, target = sum(dollars for *_, dollars in rows), prices["targets"].get(name)
-    place = os.environ.get("COST_TABLES")
-    if place:
-        (pathlib.Path(place) / f"{name.replace('/', '-').replace(': ', '-')}.md").write_text(cost.table(rows, worker_hour) + "\n")
-    return f", ${total:.0f} a month", [f"costs ${total:.0f} a month, above the target of ${target}"] if target and total > target else []
+    faults = [f"costs ${total:.0f} a month, above the target of ${target}"] if target and total > target else []
+    if name in COLUMNS:
+        faults += told(COLUMNS.index(name), rows, total, worker_hour)
+    return f", ${total:.0f} a month", faults
+
+
+def told(column, rows, total, worker_hour):
+    """Where docs/infra.md says something else, in whole dollars."""
+    text = (base.REPOSITORY / "docs/infra.md").read_text()
+    section = text[text.index("\n## What it costs"):text.index("\n## What others complain about")]
+    said = {}
+    for row in re.findall(r"^\| (.+?) \|(.*)\|$", section, re.M):
+        cells = [c.strip(" *") for c in row[1].split("|")]
+        if len(cells) == len(COLUMNS):
+            said[row[0].strip(" *").split(":")[0]] = cells[column]
+    parts = {part: sum(d for p, _, d in rows if p == part) for part in ("network", "tasks", "data", "web", "keys", "watching")}
+    wanted = {**{part: f"{dollars:.0f}" for part, dollars in parts.items()}, "sum": f"{total:.0f}", "a day": f"{total / 30:.1f}",
+              "each worker-hour more": f"{worker_hour:.3f}" if worker_hour else ""}
+    return [f"docs/infra.md says {said.get(part)} for '{part}', and it is {is_}" for part, is_ in wanted.items() if said.get(part) != is_]
 
 
 def real_arns(text):

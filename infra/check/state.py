@@ -20,12 +20,17 @@ def faults(values):
     by_type = {}
     for r in every:
         by_type.setdefault(r["type"], []).append(r)
-    return [*secrets(every), *grace(by_type), *calls(by_type), *endpoints(by_type), *dimensions(by_type)]
+    return [*secrets(every), *grace(by_type), *calls(by_type), *endpoints(by_type), *dimensions(by_type), *things(by_type), *first_files(by_type),
+            *mounts(by_type)]
 
 
 def definitions(by_type):
     for r in by_type.get("aws_ecs_task_definition", []):
         yield r, {c["name"]: c for c in json.loads(r["values"]["container_definitions"])}
+
+
+def is_airflow(container):
+    return container.get("entryPoint") == ["/entrypoint"]
 
 
 def variables(container):
@@ -59,6 +64,10 @@ def grace(by_type):
             asked = variables(c).get("ENTRYPOINT_STOP_GRACE")
             if asked and not int(asked.rstrip("s")) < c.get("stopTimeout", 30):
                 yield f"{r['address']} {name}: ENTRYPOINT_STOP_GRACE={asked} is not below stopTimeout {c.get('stopTimeout')}"
+    # entrypoint's default wait, and a minute to start: a load balancer that judges earlier has ECS end the task.
+    for r in by_type.get("aws_ecs_service", []):
+        if r["values"].get("load_balancer") and (r["values"].get("health_check_grace_period_seconds") or 0) < 360:
+            yield f"{r['address']}: health_check_grace_period_seconds does not cover wait and start (360)"
 
 
 # ---- IAM ------------------------------------------------------------------------------------------------
@@ -85,9 +94,9 @@ def calls(by_type):
 
 def topics(definition, listed):
     """The rows of calls.json that hold for this task definition."""
-    if "airflow" in listed:
+    for c in filter(is_airflow, listed.values()):
         yield "entrypoint"
-        environment, command = variables(listed["airflow"]), listed["airflow"]["command"]
+        environment, command = variables(c), c["command"]
         if environment.get("ENTRYPOINT_TASK_PROTECTION"):
             yield "entrypoint task protection"
         runs = command[0] in ("celery", "triggerer") or \
@@ -102,6 +111,8 @@ def topics(definition, listed):
             yield "queue-metrics wanted revision"
     if "s3sync" in listed:
         yield "s3sync"
+        if variables(listed["s3sync"]).get("S3SYNC_REPORT"):
+            yield "s3sync report"
     if any("cloudwatch" == v for c in listed.values() for k, v in variables(c).items() if k.endswith("_METRICS")):
         yield "metrics cloudwatch"
     mounts = {m["sourceVolume"]: m for c in listed.values() for m in c.get("mountPoints", [])}
@@ -150,23 +161,64 @@ def emitted():
     return found
 
 
+def watched(by_type):
+    """(who asks, namespace, metric, dimensions) of alarms and of the dashboard's graphs."""
+    for a in by_type.get("aws_cloudwatch_metric_alarm", []):
+        yield a["address"], a["values"]["namespace"], a["values"]["metric_name"], a["values"]["dimensions"]
+    for d in by_type.get("aws_cloudwatch_dashboard", []):
+        for widget in json.loads(d["values"]["dashboard_body"])["widgets"]:
+            for namespace, metric, *pairs in widget["properties"].get("metrics", []):
+                yield f"{d['address']} '{widget['properties']['title']}'", namespace, metric, dict(zip(pairs[::2], pairs[1::2]))
+
+
 def dimensions(by_type):
-    alarms = [a for a in by_type.get("aws_cloudwatch_metric_alarm", []) if a["values"].get("namespace") == "Trimtab"]
-    if not alarms:
-        return
     known, publishers = emitted(), {}
     for r, listed in definitions(by_type):
         for name, c in listed.items():
             v = variables(c)
-            program = "entrypoint" if name == "airflow" else name
+            program = "entrypoint" if is_airflow(c) else name
             publishers.setdefault((program, v.get("TRIMTAB_ENVIRONMENT"), v.get("TRIMTAB_SERVICE")), c)
-    for a in alarms:
-        v = a["values"]
-        if v["metric_name"] not in known:
-            yield f"{a['address']}: no program documents a metric {v['metric_name']}"
+    for who, namespace, metric, has in watched(by_type):
+        if namespace != "Trimtab":
             continue
-        if set(v["dimensions"]) != {"Environment", "Service"}:
-            yield f"{a['address']}: the dimensions are exactly Environment and Service"
-        where = (v["dimensions"].get("Environment"), v["dimensions"].get("Service"))
-        if not any((program, *where) in publishers for program in known[v["metric_name"]]):
-            yield f"{a['address']}: nothing publishes {v['metric_name']} with {where}"
+        if metric not in known:
+            yield f"{who}: no program documents a metric {metric}"
+            continue
+        if set(has) != {"Environment", "Service"}:
+            yield f"{who}: the dimensions are exactly Environment and Service"
+        where = (has.get("Environment"), has.get("Service"))
+        if not any((program, *where) in publishers for program in known[metric]):
+            yield f"{who}: nothing publishes {metric} with {where}"
+
+
+def mounts(by_type):
+    """A task that mounts EFS runs where the file system has a mount target: its name is found in those zones alone."""
+    targets = {r["values"]["subnet_id"] for r in by_type.get("aws_efs_mount_target", [])}
+    mounting = {r["values"]["arn"] for r in by_type.get("aws_ecs_task_definition", [])
+                if any(v.get("efs_volume_configuration") for v in r["values"].get("volume", []))}
+    for r in by_type.get("aws_ecs_service", []):
+        v = r["values"]
+        if targets and v["task_definition"] in mounting and not set(v["network_configuration"][0]["subnets"]) <= targets:
+            yield f"{r['address']}: mounts EFS, and may run where there is no mount target"
+
+
+def first_files(by_type):
+    """Where s3sync runs, its prefix has a file after an apply: it is not healthy with none, and nobody that waits for it starts."""
+    there = {f"s3://{r['values']['bucket']}/{r['values']['key']}" for r in by_type.get("aws_s3_object", [])}
+    for r, listed in definitions(by_type):
+        source = listed["s3sync"]["command"][1] if "s3sync" in listed else None
+        if source and not any(t.startswith(f"{source}/") for t in there):
+            yield f"{r['address']}: {source} is empty after the first apply, and s3sync would not be healthy"
+
+
+def things(by_type):
+    """What AWS's own metrics are asked of is there, where Terraform made its kind."""
+    made = {kind: {r["values"][name] for r in by_type.get(resource, [])} for kind, resource, name in (
+        ("ServiceName", "aws_ecs_service", "name"), ("DBInstanceIdentifier", "aws_db_instance", "identifier"),
+        ("LoadBalancer", "aws_lb", "arn_suffix"), ("TargetGroup", "aws_lb_target_group", "arn_suffix"), ("FileSystemId", "aws_efs_file_system", "id"))}
+    made["CacheClusterId"] = {f"{r['values']['replication_group_id']}-{n + 1:03}" for r in by_type.get("aws_elasticache_replication_group", [])
+                              for n in range(r["values"]["num_cache_clusters"])}
+    for who, namespace, metric, has in watched(by_type):
+        for kind, value in has.items():
+            if namespace.startswith("AWS/") and made.get(kind) and value not in made[kind]:
+                yield f"{who}: {metric} of {kind} {value}, which is not there"

@@ -1,17 +1,18 @@
-"""Scripts, workflows, Dockerfiles, and what the pages say: by their own linters, and against what is there."""
+"""Scripts, workflows and Dockerfiles, by their own linters and tests."""
 import pathlib
-import re
 import subprocess
 import sys
 
 import check as base
+import pages
 import quick
+import scripts
 
 
 def jobs(repository):
-    return [("shellcheck", shellcheck, (repository,)), ("hadolint", hadolint, (repository,)),
+    return [("scripts decide rightly", scripts.check, (repository,)), ("shellcheck", shellcheck, (repository,)), ("hadolint", hadolint, (repository,)),
             ("workflows: schema", workflow_schema, (repository,)), ("workflows: zizmor", zizmor, (repository,)),
-            ("quick checks", quick_checks, (repository,)), ("runbooks", runbooks, (repository,)), ("modules' pages", readmes, (repository,))]
+            ("quick checks", quick_checks, (repository,)), *pages.jobs(repository)]
 
 
 def shellcheck(repository):
@@ -51,62 +52,6 @@ def quick_checks(repository):
     if found:
         raise base.Fault("\n".join(found))
     return f"{len(named)} files"
-
-
-def runbooks(repository):
-    """Each alarm's page is there, and what pages name exists: files, scripts, targets of make, options of the programs."""
-    folder = repository / "docs" / "runbooks"
-    alarms = (repository / "infra/modules/observability/alarms.tf").read_text()
-    wrong = [f"alarms.tf names {p}, which is not there" for p in sorted(set(re.findall(r'page = "([\w.-]+)"', alarms))) if not (folder / p).is_file()]
-    targets = set(re.findall(r"^([a-z0-9-]+):", (repository / "Makefile").read_text(), re.M))
-    pages = [*folder.glob("*.md"), repository / "docs" / "infra.md"]
-    import containers
-    helps = {}
-    for page in pages:
-        text = page.read_text()
-        for link in re.findall(r"\]\((?!http|#)([^)#]+)", text):
-            if not (page.parent / link).exists():
-                wrong.append(f"{page.name}: {link} is not there")
-        for name in re.findall(r"\b(infra/[\w./-]+\.(?:sh|py|tf|json))", text):
-            # A variable file is whoever's own.
-            if not (repository / name).exists() and ".tfvars" not in name:
-                wrong.append(f"{page.name}: {name} is not there")
-        for target in re.findall(r"\bmake ([a-z][a-z0-9-]+)", " ".join(re.findall(r"```sh\n(.*?)```", text, re.S))):
-            if target not in targets:
-                wrong.append(f"{page.name}: make {target} is no target")
-        for line in " ".join(re.findall(r"```sh\n(.*?)```", text, re.S)).replace("\\\n", " ").splitlines():
-            for program, command in re.findall(r"(?:^|\$\()(s3sync|queue-metrics|entrypoint) ((?:--|[a-z])[^|;&]*)", line):
-                if program not in helps:
-                    helps[program] = everything(containers.program(program, repository))
-                wrong += [f"{page.name}: {program} has no {o}" for o in re.findall(r"(?<!\S)--[a-z][a-z-]+", command) if o not in helps[program]]
-    if wrong:
-        raise base.Fault("\n".join(sorted(set(wrong))))
-    return f"{len(pages)} pages"
-
-
-def everything(program):
-    """All help texts of a program."""
-    text = subprocess.run([program, "--help"], text=True, capture_output=True, check=False).stdout
-    for command in re.findall(r"^  ([a-z]+)  ", text, re.M):
-        text += subprocess.run([program, command, "--help"], text=True, capture_output=True, check=False).stdout
-    return text
-
-
-def readmes(repository):
-    """Each module has its files, and a page whose example names variables that it has."""
-    wrong = []
-    for module in sorted((repository / "infra/modules").iterdir()):
-        wrong += [f"{module.name} has no {f}" for f in ("main.tf", "variables.tf", "outputs.tf", "versions.tf", "README.md") if not (module / f).is_file()]
-        if (module / "README.md").is_file():
-            known = set(re.findall(r'^variable "(\w+)"', (module / "variables.tf").read_text(), re.M)) | {"source", "count", "for_each"}
-            example = re.search(r"```hcl\n(.*?)```", (module / "README.md").read_text(), re.S)
-            if not example:
-                wrong.append(f"{module.name}: README.md has no example")
-                continue
-            used = set(re.findall(r"^  (\w+) +=", example[1], re.M))
-            wrong += [f"{module.name}: README.md names {u}, which is no variable" for u in sorted(used - known)]
-    if wrong:
-        raise base.Fault("\n".join(wrong))
 
 
 if __name__ == "__main__":

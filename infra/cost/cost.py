@@ -73,9 +73,10 @@ def bill(plan, prices):
     fast = [a for a in alarms if a["period"] < 60]
     row("watching", f"{len(alarms) - len(fast)} alarms", max(0, len(alarms) - len(fast) - assumed["free alarms"]) * month["alarm"])
     row("watching", f"{len(fast)} alarms of 10 s", len(fast) * month["alarm of 10 s"])
-    names = {name for name, _ in services}
-    metrics = assumed["metrics by service"] * len(names - {"dag-sync"}) + assumed["metrics of s3sync"] + \
-        (assumed["metrics of queue-metrics"] if "worker" in names else 0)
+    # Each of Airflow's containers publishes its own, whether or not it has a task of its own.
+    containers = [c for _, module in services for c in json.loads(tasks[module]["container_definitions"])]
+    metrics = assumed["metrics of each of Airflow's containers"] * sum(c.get("entryPoint") == ["/entrypoint"] for c in containers) + assumed["metrics of s3sync"] + \
+        (assumed["metrics of queue-metrics"] if any(name == "worker" for name, _ in services) else 0)
     row("watching", f"{metrics} metrics", max(0, metrics - assumed["free metrics"]) * month["metric"])
     row("watching", f"logs, {assumed['log GB a month'][stage]} GB", assumed["log GB a month"][stage] * month["log GB in"])
     row("watching", "dashboard", max(0, len(of("aws_cloudwatch_dashboard")) - assumed["free dashboards"]) * month["dashboard"])

@@ -27,6 +27,33 @@ deny contains sprintf("%s: logs without a key of one's own", [r.address]) if {
 	object.get(r.values, "kms_key_id", "unknown at plan") in {null, ""}
 }
 
+# These have a key of the account's own only where one is named.
+key_of := {"aws_sns_topic": "kms_master_key_id", "aws_secretsmanager_secret": "kms_key_id"}
+
+deny contains sprintf("%s: without a key of one's own", [r.address]) if {
+	some r in resources
+	name := key_of[r.type]
+	object.get(r.values, name, "unknown at plan") in {null, ""}
+}
+
+deny contains sprintf("%s: a SecureString without a key of one's own", [r.address]) if {
+	some r in resources
+	r.type == "aws_ssm_parameter"
+	r.values.type == "SecureString"
+	object.get(r.values, "key_id", "unknown at plan") in {null, ""}
+}
+
+deny contains sprintf("%s: images without a key of one's own", [r.address]) if {
+	some r in resources
+	r.type == "aws_ecr_repository"
+	not encrypted_images(r)
+}
+
+encrypted_images(r) if {
+	some e in r.values.encryption_configuration
+	e.encryption_type == "KMS"
+}
+
 deny contains sprintf("%s: a bucket without a rule of encryption beside it", [r.address]) if {
 	some r in resources
 	r.type == "aws_s3_bucket"
@@ -67,7 +94,8 @@ deny contains sprintf("%s: TLS older than 1.2 (%s)", [r.address, r.values.ssl_po
 	some r in resources
 	r.type == "aws_lb_listener"
 	r.values.protocol == "HTTPS"
-	not contains(r.values.ssl_policy, "TLS13")
+	# TLS13-1-0 and TLS13-1-1 begin at 1.0 and 1.1.
+	not regex.match(`TLS13-1-[23]-`, r.values.ssl_policy)
 }
 
 deny contains sprintf("%s: PostgreSQL without rds.force_ssl", [r.address]) if {

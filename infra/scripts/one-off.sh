@@ -17,8 +17,7 @@ folder=$1 definition=$2
 shift 2
 
 outputs=$(terraform -chdir="$folder" output -json airflow)
-ask() { python3 -c 'import json, sys; print(eval("json.load(sys.stdin)" + sys.argv[1]))' "$1" <<<"$outputs"; }
-cluster=$(ask '["cluster"]')
+cluster=$(python3 -c 'import json, sys; print(json.load(sys.stdin)["cluster"])' <<<"$outputs")
 network=$(python3 -c '
 import json, sys
 o = json.load(sys.stdin)

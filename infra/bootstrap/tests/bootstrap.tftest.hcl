@@ -13,6 +13,10 @@ run "roles_are_for_this_repository_alone" {
     condition     = alltrue([for r in aws_ecr_repository.this : r.image_tag_mutability == "IMMUTABLE"])
     error_message = "A pushed tag stays what it is."
   }
+  assert {
+    condition     = alltrue([for p in aws_ecr_lifecycle_policy.this : [for r in jsondecode(p.policy).rules : r.selection.countNumber if try(r.selection.tagPatternList, []) == ["v*"]] == [10]])
+    error_message = "Ten releases are kept, whatever is beside them."
+  }
 }
 
 run "an_existing_provider" {

@@ -7,6 +7,7 @@ module "airflow" {
   release         = var.release
   repository_arns = var.repository_arns
   executor        = var.executor
+  architecture    = var.architecture
 
   network  = { endpoint_zones = 1 } # 4 interface endpoints, or 5 with debug
   database = { instance_class = "db.t4g.micro", multi_az = false, backup_days = 3 }

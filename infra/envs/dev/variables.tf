@@ -17,6 +17,12 @@ variable "repository_arns" {
   type        = list(string)
 }
 
+variable "architecture" {
+  description = "ARM64, or X86_64 where the images were built for it."
+  type        = string
+  default     = "ARM64"
+}
+
 variable "executor" {
   description = "CeleryExecutor, with workers from zero; LocalExecutor, with no Redis."
   type        = string

@@ -1,4 +1,4 @@
-# Production, reference size: two zones, a database that fails over, workers on demand from one up.
+# Production, reference size: two zones, a database that fails over, workers on demand (not Spot) from zero.
 # What each line costs a month: python3 infra/cost/cost.py (docs/infra.md).
 module "airflow" {
   source          = "../../modules/airflow"
@@ -7,6 +7,7 @@ module "airflow" {
   release         = var.release
   repository_arns = var.repository_arns
   executor        = "CeleryExecutor"
+  architecture    = var.architecture
 
   network  = { availability_zones = 2, flow_logs = "REJECT" } # 4 interface endpoints in 2 zones
   database = { instance_class = "db.t4g.medium", multi_az = true, backup_days = 14, max_connections = 200 }

@@ -17,6 +17,12 @@ variable "repository_arns" {
   type        = list(string)
 }
 
+variable "architecture" {
+  description = "ARM64, or X86_64 where the images were built for it."
+  type        = string
+  default     = "ARM64"
+}
+
 variable "admin_email" {
   description = "E-mail of the first administrator."
   type        = string

@@ -50,8 +50,6 @@ data "aws_iam_policy_document" "execution" {
 }
 
 data "aws_iam_policy_document" "task" {
-  #checkov:skip=CKV_AWS_356:PutMetricData and Session Manager's channels have no resources; PutMetricData is held to one namespace
-  #checkov:skip=CKV_AWS_111:Session Manager's channels have no resources, and come with ECS Exec only
   source_policy_documents = values(var.policies)
   dynamic "statement" {
     for_each = var.mounts
@@ -67,7 +65,7 @@ data "aws_iam_policy_document" "task" {
     }
   }
   dynamic "statement" {
-    for_each = local.worker || var.service == "scheduler" ? [1] : []
+    for_each = local.worker || local.migrates ? [1] : []
     content {
       sid       = "TaskProtection"
       actions   = ["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"]

@@ -17,7 +17,8 @@ locals {
   }
 
   worker = var.service == "worker"
-  web    = contains(["api-server", "webserver"], var.service)
+  # A container is killed with its migration half done unless ECS is told to wait for it.
+  migrates = !local.worker && contains(["auto", "major"], var.migrate)
 
   # One number for both, so that entrypoint's grace is always under ECS's.
   stop_timeout = coalesce(var.stop_timeout, local.worker ? 120 : 60)
@@ -29,7 +30,10 @@ locals {
   # entrypoint would read it.
   wanted_parameter = "/${var.name}-deployment/${var.service}"
 
-  log = { for stream in ["airflow", "queue-metrics"] : stream => {
+  # One container for the service, and one for each that shares its task: container = service.
+  services = merge({ airflow = var.service }, { for s in var.beside : s => s })
+
+  log = { for stream in concat(keys(local.services), ["queue-metrics"]) : stream => {
     logDriver = "awslogs"
     options = {
       awslogs-group         = var.log_group.name
@@ -41,43 +45,48 @@ locals {
     }
   } }
 
-  environment = merge(
+  environments = { for container, service in local.services : container => merge(
     var.environment,
     {
-      AWS_REGION             = local.region
-      AWS_DEFAULT_REGION     = local.region
-      TRIMTAB_ENVIRONMENT    = var.name
-      TRIMTAB_SERVICE        = var.service
-      ENTRYPOINT_PARAMETERS  = var.parameters
-      ENTRYPOINT_METRICS     = var.metrics
-      ENTRYPOINT_MIGRATE     = var.migrate
+      AWS_REGION            = local.region
+      AWS_DEFAULT_REGION    = local.region
+      TRIMTAB_ENVIRONMENT   = var.name
+      TRIMTAB_SERVICE       = service
+      ENTRYPOINT_PARAMETERS = var.parameters
+      ENTRYPOINT_METRICS    = var.metrics
+      # Whoever is beside waits for the one that the task is named after.
+      ENTRYPOINT_MIGRATE     = container == "airflow" ? var.migrate : "wait"
       ENTRYPOINT_STOP_GRACE  = "${local.stop_grace}s"
       ENTRYPOINT_STATUS_FILE = "/run/trimtab/entrypoint.json"
     },
     length(var.wait_files) == 0 ? {} : { ENTRYPOINT_WAIT_FILES = join(",", var.wait_files) },
     # A cold stop gives messages back; a warm one lasts as long as its tasks, longer than Fargate waits.
     local.worker ? { ENTRYPOINT_SIGNAL_REWRITE = "TERM:QUIT" } : {},
-    var.service == "scheduler" ? { ENTRYPOINT_TASK_PROTECTION = "migrate" } : {},
+    local.migrates && container == "airflow" ? { ENTRYPOINT_TASK_PROTECTION = "migrate" } : {},
+  ) }
+
+  # Each container has its own: what one fills the other still has. Names stay as they are for the first.
+  scratch = merge(
+    { for container, service in local.services : container => {
+      for v, path in { run = "/run/trimtab", tmp = "/tmp", logs = "/opt/airflow/logs" } : (container == "airflow" ? v : "${container}-${v}") => path
+    } },
+    var.queue_metrics == null ? {} : { queue-metrics = { qm-run = "/run/trimtab", qm-tmp = "/tmp" } },
   )
 
-  # Each container has its own: what one fills the other still has.
-  scratch = { airflow = ["run", "tmp", "logs"], queue-metrics = ["qm-run", "qm-tmp"] }
-  paths   = { run = "/run/trimtab", tmp = "/tmp", logs = "/opt/airflow/logs", qm-run = "/run/trimtab", qm-tmp = "/tmp" }
-
-  airflow = {
-    name                   = "airflow"
+  airflow = [for container, service in local.services : {
+    name                   = container
     image                  = var.images.airflow
     entryPoint             = ["/entrypoint"]
-    command                = local.command
+    command                = container == "airflow" ? local.command : [service]
     essential              = true
     user                   = "50000:0"
     readonlyRootFilesystem = !var.exec
     stopTimeout            = local.stop_timeout
-    environment            = [for k in sort(keys(local.environment)) : { name = k, value = local.environment[k] }]
-    portMappings           = local.web ? [{ containerPort = 8080, protocol = "tcp" }] : []
+    environment            = [for k in sort(keys(local.environments[container])) : { name = k, value = local.environments[container][k] }]
+    portMappings           = contains(["api-server", "webserver"], service) ? [{ containerPort = 8080, protocol = "tcp" }] : []
     # Where a sidecar may write, the service itself still reads only.
     mountPoints = concat(
-      [for v in local.scratch.airflow : { sourceVolume = v, containerPath = local.paths[v], readOnly = false }],
+      [for v, path in local.scratch[container] : { sourceVolume = v, containerPath = path, readOnly = false }],
       [for k in sort(keys(var.mounts)) : { sourceVolume = k, containerPath = var.mounts[k].path, readOnly = !var.mounts[k].write || var.sidecar != null }],
     )
     dependsOn = concat(
@@ -86,15 +95,15 @@ locals {
       try(var.queue_metrics.mode, "") == "protect" ? [{ containerName = "queue-metrics", condition = "HEALTHY" }] : [],
     )
     healthCheck = {
-      command     = ["CMD", "/healthcheck", "airflow:${var.service}"]
+      command     = ["CMD", "/healthcheck", "airflow:${service}"]
       interval    = 15
       timeout     = 5
       retries     = 3
       startPeriod = 300
     }
     ulimits          = [{ name = "nofile", softLimit = 65536, hardLimit = 65536 }]
-    logConfiguration = local.log["airflow"]
-  }
+    logConfiguration = local.log[container]
+  }]
 
   # queue-metrics follows Airflow's own settings of the broker and of the queue's limits.
   queue_environment = var.queue_metrics == null ? {} : merge(
@@ -133,7 +142,7 @@ locals {
     memoryReservation = 64
     environment       = [for k in sort(keys(local.queue_environment)) : { name = k, value = local.queue_environment[k] }]
     secrets           = [{ name = "QUEUE_METRICS_BROKER_URL", valueFrom = var.queue_metrics.broker_parameter_arn }]
-    mountPoints       = [for v in local.scratch.queue-metrics : { sourceVolume = v, containerPath = local.paths[v], readOnly = false }]
+    mountPoints       = [for v, path in local.scratch["queue-metrics"] : { sourceVolume = v, containerPath = path, readOnly = false }]
     healthCheck = {
       command     = ["CMD", "/healthcheck", "status:/run/trimtab/queue-metrics.json"]
       interval    = 10
@@ -146,22 +155,19 @@ locals {
 
   # As JSON, because containers of different shapes are no list of one type.
   containers = concat(
-    [jsonencode(local.airflow)],
+    [for c in local.airflow : jsonencode(c)],
     [for c in local.queue_metrics : jsonencode(c)],
     var.sidecar == null ? [] : [var.sidecar.json],
   )
   container_definitions = "[${join(",", local.containers)}]"
 
   volumes = concat(
-    local.scratch.airflow,
-    var.queue_metrics == null ? [] : local.scratch.queue-metrics,
+    flatten([for volumes in values(local.scratch) : keys(volumes)]),
     var.sidecar == null ? [] : ["${var.sidecar.name}-run", "${var.sidecar.name}-tmp"],
   )
 }
 
 resource "aws_ecs_task_definition" "this" {
-  #checkov:skip=CKV_AWS_336:the root is read-only but where ECS Exec is asked for, which envs/prod never does
-  #checkov:skip=CKV_AWS_97:transit encryption is ENABLED in each EFS volume; checkov does not see through the dynamic block
   family                   = local.family
   requires_compatibilities = ["FARGATE"]
   network_mode             = "awsvpc"
@@ -203,7 +209,6 @@ resource "aws_ecs_task_definition" "this" {
 # What a deployment wants: a worker of another revision drains as soon as it reads this.
 resource "aws_ssm_parameter" "wanted" {
   #checkov:skip=CKV2_AWS_34:the name of a task definition is no secret
-  #checkov:skip=CKV_AWS_337:the name of a task definition is no secret
   count = local.worker ? 1 : 0
   name  = local.wanted_parameter
   type  = "String"

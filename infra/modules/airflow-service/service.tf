@@ -14,7 +14,6 @@ locals {
 }
 
 resource "aws_ecs_service" "fixed" {
-  #checkov:skip=CKV_AWS_332:the platform version is LATEST by default, which is what the check asks for
   count                              = var.scaled ? 0 : 1
   name                               = local.service.name
   cluster                            = var.cluster_arn
@@ -62,7 +61,6 @@ resource "aws_ecs_service" "fixed" {
 }
 
 resource "aws_ecs_service" "scaled" {
-  #checkov:skip=CKV_AWS_332:the platform version is LATEST by default, which is what the check asks for
   count                              = var.scaled ? 1 : 0
   name                               = local.service.name
   cluster                            = var.cluster_arn

@@ -16,6 +16,16 @@ variable "service" {
   }
 }
 
+variable "beside" {
+  description = "Further services that share this task, a container each, for a trial: they start, end and are paid for together."
+  type        = list(string)
+  default     = []
+  validation {
+    condition     = length(setsubtract(var.beside, ["scheduler", "dag-processor", "triggerer"])) == 0 && !contains(var.beside, var.service)
+    error_message = "beside takes scheduler, dag-processor and triggerer, and not the service itself: a second web tier would want the same port, and workers scale by themselves."
+  }
+}
+
 variable "cluster_arn" {
   description = "The ECS cluster."
   type        = string

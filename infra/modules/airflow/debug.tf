@@ -18,8 +18,6 @@ data "aws_iam_policy_document" "debug_assume" {
 }
 
 data "aws_iam_policy_document" "debug" {
-  #checkov:skip=CKV_AWS_111:Session Manager's channels have no resources
-  #checkov:skip=CKV_AWS_356:Session Manager's channels have no resources
   count                   = var.debug ? 1 : 0
   source_policy_documents = [module.secrets.read_policy]
   statement {
@@ -75,7 +73,6 @@ resource "aws_iam_role_policy" "debug_execution" {
 }
 
 resource "aws_ecs_task_definition" "debug" {
-  #checkov:skip=CKV_AWS_336:ECS Exec's agent writes to the root; no service runs from it
   count                    = var.debug ? 1 : 0
   family                   = "${var.name}-debug"
   requires_compatibilities = ["FARGATE"]

@@ -16,6 +16,13 @@ locals {
   services = ["scheduler", "dag-processor", "triggerer"]
   all      = concat([local.web], local.services, local.celery ? ["worker"] : [])
 
+  # A One Zone file system is found by name in its own zone alone: a task elsewhere fails to mount it.
+  task_subnets = var.files.existing == null && var.files.one_zone ? [module.network.private_subnet_ids[0]] : module.network.private_subnet_ids
+
+  # In one task they are containers of the web tier's.
+  beside = var.one_task ? local.services : []
+  apart  = var.one_task ? [] : local.services
+
   sizes = merge({
     web           = { cpu = 512, memory = 2048, count = 1 }
     scheduler     = local.celery ? { cpu = 512, memory = 2048, count = 1 } : { cpu = 1024, memory = 4096, count = 1 }
@@ -78,7 +85,7 @@ module "cluster" {
   name               = var.name
   vpc_id             = module.network.vpc_id
   kms_key_arn        = module.data.kms_key_arns["logs"]
-  log_groups         = concat(local.all, ["dag-sync"], var.debug ? ["debug"] : [])
+  log_groups         = concat([local.web], local.apart, local.celery ? ["worker"] : [], ["dag-sync"], var.debug ? ["debug"] : [])
   retention_days     = local.retention
   container_insights = var.container_insights
   existing_cluster   = var.existing_cluster

@@ -5,7 +5,7 @@ output "cluster" {
 
 output "subnet_ids" {
   description = "Subnets for a one-off task."
-  value       = module.network.private_subnet_ids
+  value       = local.task_subnets
 }
 
 output "security_group_id" {
@@ -36,6 +36,11 @@ output "api_host" {
 output "admin_password_secret" {
   description = "The secret with the first administrator's password."
   value       = module.secrets.admin_password_secret
+}
+
+output "alarm_topic" {
+  description = "Where a deployment that stopped halfway is told."
+  value       = module.observability.topic_arn
 }
 
 output "database_identifier" {

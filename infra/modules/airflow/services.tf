@@ -12,6 +12,9 @@ locals {
   reads_dags = concat(["dag-processor", "triggerer", "worker"], local.celery && local.three ? [] : ["scheduler"])
   runs_tasks = concat(["triggerer", "worker"], local.celery ? [] : ["scheduler"])
 
+  # The role of one task is that of every service in it.
+  writes_dags = { for s in concat([local.web], local.services) : s => var.dag_sync == "sidecar" && s == (var.one_task ? local.web : "dag-processor") }
+
   # The other service writes it at its first pass.
   synced = var.dag_sync == "service" ? ["/opt/airflow/dags/.s3sync/manifest.jsonl"] : []
 
@@ -84,7 +87,7 @@ module "dag_sync" {
   architecture    = var.architecture
   placement = {
     cluster_arn        = module.cluster.arn
-    subnet_ids         = module.network.private_subnet_ids
+    subnet_ids         = local.task_subnets
     security_group_ids = local.common.security_groups
     wait               = var.wait
   }
@@ -103,24 +106,32 @@ module "web" {
   architecture       = var.architecture
   desired_count      = try(var.web.minimum, local.sizes["web"].count)
   scaled             = var.web != null
-  subnet_ids         = module.network.private_subnet_ids
+  subnet_ids         = local.task_subnets
   security_group_ids = local.common.security_groups
   log_group          = module.cluster.log_groups[local.web]
   parameters         = module.secrets.parameters
-  policies           = { parameters = module.secrets.read_policy, logs = data.aws_iam_policy_document.read_logs.json }
-  environment        = local.settings
-  metrics            = var.metrics
-  migrate            = var.migrate
-  rollback           = var.rollback
-  wait               = var.wait
-  exec               = var.exec
-  registry_arn       = module.cluster.api_registry_arn
-  load_balancer      = var.load_balancer == null ? null : { target_group_arn = module.load_balancer[0].target_group_arn }
+  policies = merge(
+    { parameters = module.secrets.read_policy },
+    { logs = var.one_task ? data.aws_iam_policy_document.write_logs.json : data.aws_iam_policy_document.read_logs.json },
+    var.one_task && var.task_policy != null ? { dags = var.task_policy } : {},
+    var.one_task ? { sync = module.dag_sync.read_policy } : {},
+  )
+  mounts        = var.one_task ? { dags = merge(local.dags, { write = true }) } : {}
+  beside        = local.beside
+  sidecar       = var.one_task ? module.dag_sync.sidecar : null
+  environment   = local.settings
+  metrics       = var.metrics
+  migrate       = var.migrate
+  rollback      = var.rollback
+  wait          = var.wait
+  exec          = var.exec
+  registry_arn  = module.cluster.api_registry_arn
+  load_balancer = var.load_balancer == null ? null : { target_group_arn = module.load_balancer[0].target_group_arn }
 }
 
 module "services" {
   source             = "../airflow-service"
-  for_each           = toset(local.services)
+  for_each           = toset(local.apart)
   name               = var.name
   service            = each.key
   cluster_arn        = module.cluster.arn
@@ -131,7 +142,7 @@ module "services" {
   memory             = local.sizes[each.key].memory
   architecture       = var.architecture
   desired_count      = local.sizes[each.key].count
-  subnet_ids         = module.network.private_subnet_ids
+  subnet_ids         = local.task_subnets
   security_group_ids = local.common.security_groups
   log_group          = module.cluster.log_groups[each.key]
   parameters         = module.secrets.parameters
@@ -139,13 +150,13 @@ module "services" {
     { parameters = module.secrets.read_policy },
     contains(local.runs_tasks, each.key) ? { logs = data.aws_iam_policy_document.write_logs.json } : {},
     contains(local.runs_tasks, each.key) && var.task_policy != null ? { dags = var.task_policy } : {},
-    each.key == "dag-processor" && var.dag_sync == "sidecar" ? { sync = module.dag_sync.read_policy } : {},
+    local.writes_dags[each.key] ? { sync = module.dag_sync.read_policy } : {},
   )
   environment   = local.settings
   metrics       = var.metrics
-  mounts        = contains(local.reads_dags, each.key) ? { dags = merge(local.dags, { write = each.key == "dag-processor" && var.dag_sync == "sidecar" }) } : {}
+  mounts        = contains(local.reads_dags, each.key) ? { dags = merge(local.dags, { write = local.writes_dags[each.key] }) } : {}
   wait_files    = contains(local.reads_dags, each.key) ? local.synced : []
-  sidecar       = each.key == "dag-processor" ? module.dag_sync.sidecar : null
+  sidecar       = local.writes_dags[each.key] ? module.dag_sync.sidecar : null
   queue_metrics = each.key == "scheduler" ? local.queue_metrics.watch : null
   rollback      = var.rollback
   wait          = var.wait
@@ -168,7 +179,7 @@ module "worker" {
   desired_count      = var.workers.minimum
   scaled             = true
   spot               = var.workers.spot
-  subnet_ids         = module.network.private_subnet_ids
+  subnet_ids         = local.task_subnets
   security_group_ids = local.common.security_groups
   log_group          = module.cluster.log_groups["worker"]
   parameters         = module.secrets.parameters
@@ -217,7 +228,7 @@ module "observability" {
   emails         = var.emails
   slack          = var.slack
   cluster_name   = module.cluster.name
-  services       = { for s in local.all : s => { may_be_zero = s == "worker" && var.workers.minimum == 0 } }
+  services       = { for s in local.all : s => { may_be_zero = s == "worker" && var.workers.minimum == 0, own_task = !contains(local.beside, s) } }
   load_balancer  = var.load_balancer == null ? null : { arn_suffix = module.load_balancer[0].arn_suffix, target_group_arn_suffix = module.load_balancer[0].target_group_arn_suffix }
   database       = var.existing_database != null ? null : { identifier = var.name, max_connections = var.database.max_connections, storage_gb = var.database.storage_gb }
   redis_clusters = local.celery ? [for n in range(1 + var.redis.replicas) : format("%s-%03d", var.name, n + 1)] : []

@@ -32,7 +32,8 @@ locals {
       AIRFLOW__LOGGING__COLORED_CONSOLE_LOG    = "False"
     },
     local.three ? {
-      AIRFLOW__CORE__EXECUTION_API_SERVER_URL = "http://${module.cluster.api_host}:8080/execution/"
+      # Containers of one task share their addresses.
+      AIRFLOW__CORE__EXECUTION_API_SERVER_URL = "http://${var.one_task ? "localhost" : module.cluster.api_host}:8080/execution/"
       # A queued task's token lives so long: as long as it may wait.
       AIRFLOW__EXECUTION_API__JWT_EXPIRATION_TIME = tostring(local.queued_timeout)
       # As docs/latency.md measured: an upload is a DAG within seconds; the defaults take up to 5 minutes.

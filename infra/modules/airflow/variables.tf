@@ -205,12 +205,26 @@ variable "workers" {
     })), {})
   })
   default = {}
+  validation {
+    condition     = var.workers.concurrency >= 1 && length(var.workers.queues) >= 1
+    error_message = "workers takes a concurrency of 1 and more, and a queue at least: the first is where tasks go that name none."
+  }
 }
 
 variable "local_parallelism" {
   description = "Tasks at once with LocalExecutor."
   type        = number
   default     = 8
+}
+
+variable "one_task" {
+  description = "All of Airflow in one task, for a trial: the least to pay, and what ends takes the others with it. LocalExecutor and dag_sync = \"sidecar\" only; its size is sizes.web."
+  type        = bool
+  default     = false
+  validation {
+    condition     = !var.one_task || (var.stage == "dev" && var.executor == "LocalExecutor" && var.dag_sync == "sidecar")
+    error_message = "one_task is for stage dev with LocalExecutor and dag_sync = \"sidecar\": a worker, or a service that syncs, is a second task."
+  }
 }
 
 variable "architecture" {

@@ -1,18 +1,32 @@
 locals {
   workers    = var.kind == "workers"
+  resource   = "service/${var.cluster_name}/${var.service_name}"
+  count      = "ecs:service:DesiredCount"
+  target     = concat(aws_appautoscaling_target.this, aws_appautoscaling_target.scheduled)[0]
   dimensions = { Environment = var.name, Service = var.metric_service }
   # One alarm for each count, and one at zero where zero is allowed: docs/autoscaling.md says why.
   levels = { for k in range(var.minimum == 0 ? 0 : 1, var.maximum + 1) : format("%02d", k) => k if local.workers }
 }
 
+# Two of the same, because Terraform's lifecycle takes no condition: a changed limit must be applied, and one
+# that a schedule has set must not be put back before the schedule says so.
 resource "aws_appautoscaling_target" "this" {
+  count              = length(var.schedules) == 0 ? 1 : 0
   service_namespace  = "ecs"
-  resource_id        = "service/${var.cluster_name}/${var.service_name}"
-  scalable_dimension = "ecs:service:DesiredCount"
+  resource_id        = local.resource
+  scalable_dimension = local.count
+  min_capacity       = var.minimum
+  max_capacity       = var.maximum
+}
+
+resource "aws_appautoscaling_target" "scheduled" {
+  count              = length(var.schedules) == 0 ? 0 : 1
+  service_namespace  = "ecs"
+  resource_id        = local.resource
+  scalable_dimension = local.count
   min_capacity       = var.minimum
   max_capacity       = var.maximum
   lifecycle {
-    # Schedules change them.
     ignore_changes = [min_capacity, max_capacity]
   }
 }
@@ -23,9 +37,9 @@ resource "aws_appautoscaling_policy" "level" {
   for_each           = local.levels
   name               = "${var.name}-${var.service_name}-${each.key}"
   policy_type        = "StepScaling"
-  service_namespace  = aws_appautoscaling_target.this.service_namespace
-  resource_id        = aws_appautoscaling_target.this.resource_id
-  scalable_dimension = aws_appautoscaling_target.this.scalable_dimension
+  service_namespace  = local.target.service_namespace
+  resource_id        = local.target.resource_id
+  scalable_dimension = local.target.scalable_dimension
   step_scaling_policy_configuration {
     adjustment_type         = "ExactCapacity"
     metric_aggregation_type = "Maximum"
@@ -76,9 +90,9 @@ resource "aws_appautoscaling_policy" "web" {
   }
   name               = "${var.name}-${var.service_name}-${each.key}"
   policy_type        = "TargetTrackingScaling"
-  service_namespace  = aws_appautoscaling_target.this.service_namespace
-  resource_id        = aws_appautoscaling_target.this.resource_id
-  scalable_dimension = aws_appautoscaling_target.this.scalable_dimension
+  service_namespace  = local.target.service_namespace
+  resource_id        = local.target.resource_id
+  scalable_dimension = local.target.scalable_dimension
   target_tracking_scaling_policy_configuration {
     target_value       = each.value.target
     scale_out_cooldown = 60
@@ -94,9 +108,9 @@ resource "aws_appautoscaling_policy" "web" {
 resource "aws_appautoscaling_scheduled_action" "this" {
   for_each           = var.schedules
   name               = "${var.name}-${var.service_name}-${each.key}"
-  service_namespace  = aws_appautoscaling_target.this.service_namespace
-  resource_id        = aws_appautoscaling_target.this.resource_id
-  scalable_dimension = aws_appautoscaling_target.this.scalable_dimension
+  service_namespace  = local.target.service_namespace
+  resource_id        = local.target.resource_id
+  scalable_dimension = local.target.scalable_dimension
   schedule           = "cron(${each.value.cron})"
   timezone           = each.value.timezone
   scalable_target_action {

@@ -5,5 +5,5 @@ output "alarm_names" {
 
 output "target" {
   description = "The scalable target."
-  value       = aws_appautoscaling_target.this.resource_id
+  value       = local.target.resource_id
 }

@@ -1,6 +1,4 @@
 resource "aws_ecs_cluster" "this" {
-  #checkov:skip=CKV_AWS_65:Container Insights is a variable: its metrics cost more than a development environment's tasks
-  #checkov:skip=CKV_AWS_224:ECS Exec is off but in development, where the session goes through Session Manager's own encryption
   count = var.existing_cluster == null ? 1 : 0
   name  = var.name
   setting {
@@ -20,7 +18,6 @@ resource "aws_ecs_cluster_capacity_providers" "this" {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
-  #checkov:skip=CKV_AWS_338:retention goes by stage; Airflow's task logs are in S3
   for_each          = var.log_groups
   name              = "/${var.name}/${each.key}"
   retention_in_days = var.retention_days
@@ -36,6 +33,8 @@ resource "aws_service_discovery_private_dns_namespace" "this" {
 
 resource "aws_service_discovery_service" "api" {
   name = "api"
+  # An address that a stopping task left behind must not hold up a destroy.
+  force_destroy = true
   dns_config {
     namespace_id   = aws_service_discovery_private_dns_namespace.this.id
     routing_policy = "MULTIVALUE"

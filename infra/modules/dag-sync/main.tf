@@ -5,7 +5,7 @@ locals {
   region  = data.aws_region.this.region
   service = var.mode == "service" ? 1 : 0
 
-  environment = merge(var.options, {
+  environment = merge(var.options, !var.report ? {} : { S3SYNC_REPORT = "s3://${var.bucket.name}/${var.prefix}" }, {
     AWS_REGION          = local.region
     TRIMTAB_ENVIRONMENT = var.name
     TRIMTAB_SERVICE     = "s3sync"
@@ -50,6 +50,20 @@ locals {
   definition = merge(local.container, var.mode == "sidecar" ? { restartPolicy = { enabled = true, restartAttemptPeriod = 60 } } : {})
 }
 
+# s3sync is not healthy before it has found a file, since an empty prefix is more often a mistake than a wish,
+# and what depends on it does not start: without a first file the first apply would wait for an upload that
+# comes after it. It is one that Airflow reads anyway; whoever uploads owns it from then on.
+resource "aws_s3_object" "first" {
+  bucket       = var.bucket.name
+  key          = "${var.prefix}/.airflowignore"
+  content_type = "text/plain"
+  kms_key_id   = var.kms_key_arn
+  content      = "# What Airflow does not parse here: a pattern a line.\n"
+  lifecycle {
+    ignore_changes = all
+  }
+}
+
 data "aws_iam_policy_document" "read" {
   statement {
     sid       = "ListDags"
@@ -66,9 +80,18 @@ data "aws_iam_policy_document" "read" {
     actions   = ["s3:GetObject"]
     resources = ["${var.bucket.arn}/${var.prefix}/*"]
   }
+  # What runs here, for `s3sync wait`, `releases` and `prune`: the one thing that syncing writes to S3.
+  dynamic "statement" {
+    for_each = var.report ? [1] : []
+    content {
+      sid       = "Report"
+      actions   = ["s3:PutObject"]
+      resources = ["${var.bucket.arn}/${var.prefix}/.s3sync/reports/*"]
+    }
+  }
   statement {
     sid       = "DecryptDags"
-    actions   = ["kms:Decrypt"]
+    actions   = concat(["kms:Decrypt"], var.report ? ["kms:GenerateDataKey"] : [])
     resources = [var.kms_key_arn]
     condition {
       test     = "StringEquals"
@@ -201,7 +224,6 @@ resource "aws_ecs_task_definition" "this" {
 }
 
 resource "aws_ecs_service" "this" {
-  #checkov:skip=CKV_AWS_332:the platform version is LATEST by default, which is what the check asks for
   count                              = local.service
   name                               = "dag-sync"
   cluster                            = var.placement.cluster_arn
@@ -226,5 +248,5 @@ resource "aws_ecs_service" "this" {
     enable   = true
     rollback = true
   }
-  depends_on = [aws_iam_role_policy.task, aws_iam_role_policy.execution]
+  depends_on = [aws_iam_role_policy.task, aws_iam_role_policy.execution, aws_s3_object.first]
 }

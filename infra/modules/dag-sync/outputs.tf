@@ -1,10 +1,11 @@
 output "sidecar" {
   description = "The container for airflow-service's `sidecar`; null with the mode `service`."
   value       = var.mode == "sidecar" ? { name = "s3sync", json = jsonencode(local.definition) } : null
+  depends_on  = [aws_s3_object.first]
 }
 
 output "read_policy" {
-  description = "JSON of a policy that may read the DAGs, for the task role of a sidecar's task."
+  description = "JSON of a policy that may read the DAGs and leave the report, for the task role of a sidecar's task."
   value       = data.aws_iam_policy_document.read.json
 }
 

@@ -76,6 +76,12 @@ variable "options" {
   }
 }
 
+variable "report" {
+  description = "Leave an object below the prefix that says what runs here, which a deployment of DAGs waits for."
+  type        = bool
+  default     = true
+}
+
 variable "metrics" {
   description = "How metrics go out: emf, cloudwatch or none."
   type        = string

@@ -37,7 +37,6 @@ ephemeral "aws_secretsmanager_secret_version" "database" {
 }
 
 resource "aws_security_group" "database" {
-  #checkov:skip=CKV2_AWS_5:the database instance is in it
   count       = local.new_database ? 1 : 0
   name        = "${var.name}-database"
   description = "PostgreSQL, for Airflow's tasks."
@@ -129,8 +128,6 @@ resource "aws_iam_role_policy_attachment" "monitoring" {
 resource "aws_db_instance" "this" {
   #checkov:skip=CKV_AWS_133:backups are kept for 1 day at least, by the variable's validation
   #checkov:skip=CKV_AWS_161:Airflow's drivers have no IAM authentication, whose tokens live for 15 minutes
-  #checkov:skip=CKV_AWS_293:deletion protection is a variable: on by default, off where an environment lives for a day
-  #checkov:skip=CKV_AWS_157:multi-AZ is a variable: on by default, off for development
   count                                 = local.new_database ? 1 : 0
   identifier                            = var.name
   engine                                = "postgres"

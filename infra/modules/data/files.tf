@@ -23,7 +23,6 @@ resource "aws_efs_file_system" "this" {
 }
 
 resource "aws_security_group" "files" {
-  #checkov:skip=CKV2_AWS_5:the mount targets are in it
   count       = local.new_files ? 1 : 0
   name        = "${var.name}-files"
   description = "EFS, for Airflow's tasks."

@@ -32,7 +32,6 @@ ephemeral "aws_secretsmanager_secret_version" "redis" {
 }
 
 resource "aws_security_group" "redis" {
-  #checkov:skip=CKV2_AWS_5:the replication group is in it
   count       = local.redis ? 1 : 0
   name        = "${var.name}-redis"
   description = "The Celery broker, for Airflow's tasks."
@@ -111,7 +110,6 @@ resource "aws_elasticache_user_group" "this" {
 }
 
 resource "aws_elasticache_replication_group" "this" {
-  #checkov:skip=CKV_AWS_31:clients are let in by a user with a password of its own (user groups), which excludes the one token
   #checkov:skip=CKV2_AWS_50:multi-AZ follows the number of replicas: none for development
   count                      = local.redis ? 1 : 0
   replication_group_id       = var.name

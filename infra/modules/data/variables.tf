@@ -110,7 +110,7 @@ variable "redis" {
 }
 
 variable "files" {
-  description = "The file system: `one_zone` for development; `backup` by AWS Backup. `existing` uses one that is there, with the security group of its mount targets."
+  description = "The file system: `one_zone` for development, in the zone of the first subnet, where tasks must run then, because its name is found in no other zone; `backup` by AWS Backup. `existing` uses one that is there, with the security group of its mount targets."
   type = object({
     one_zone = optional(bool, false)
     backup   = optional(bool, true)

@@ -13,7 +13,6 @@ locals {
 # ---- who may connect ------------------------------------------------------------------------------------
 
 resource "aws_security_group" "this" {
-  #checkov:skip=CKV2_AWS_5:the load balancer is in it
   count       = local.new ? 1 : 0
   name        = "${var.name}-lb"
   description = "The load balancer in front of Airflow."
@@ -22,7 +21,6 @@ resource "aws_security_group" "this" {
 }
 
 resource "aws_vpc_security_group_ingress_rule" "cidr" {
-  #checkov:skip=CKV_AWS_260:port 80 answers with a redirect to HTTPS only, and never to 0.0.0.0/0
   for_each          = { for pair in setproduct(local.new ? var.allowed_cidrs : [], [80, 443]) : "${pair[0]}-${pair[1]}" => pair }
   security_group_id = local.group_id
   cidr_ipv4         = each.value[0]
@@ -74,8 +72,6 @@ resource "aws_vpc_security_group_egress_rule" "login" {
 
 resource "aws_lb" "this" {
   #checkov:skip=CKV2_AWS_76:the web ACL is given by its ARN, and its rules belong to whoever keeps it
-  #checkov:skip=CKV2_AWS_28:a public load balancer has a web ACL, or is refused; an internal one is reached by the VPN only
-  #checkov:skip=CKV_AWS_150:deletion protection is a variable: on by default, off where an environment lives for a day
   count                      = local.new ? 1 : 0
   name                       = var.name
   internal                   = !var.public
@@ -100,7 +96,6 @@ resource "aws_wafv2_web_acl_association" "this" {
 }
 
 resource "aws_lb_target_group" "airflow" {
-  #checkov:skip=CKV_AWS_378:TLS ends at the load balancer; the line to the tasks is within security groups that refer to each other
   name_prefix = "airfl-"
   vpc_id      = var.vpc_id
   port        = 8080

@@ -18,10 +18,11 @@ data "aws_vpc" "existing" {
 }
 
 locals {
-  region     = data.aws_region.this.region
-  new        = var.existing == null
-  zones      = slice(data.aws_availability_zones.this.names, 0, var.availability_zones)
-  newbits    = 22 - tonumber(split("/", var.cidr)[1]) + 2
+  region = data.aws_region.this.region
+  new    = var.existing == null
+  zones  = slice(data.aws_availability_zones.this.names, 0, var.availability_zones)
+  # Subnets of /24, or the eighth part of a small VPC: three private ones, then three public ones.
+  newbits    = max(3, 24 - tonumber(split("/", var.cidr)[1]))
   vpc_id     = local.new ? aws_vpc.this[0].id : var.existing.vpc_id
   private    = local.new ? [for z in local.zones : aws_subnet.private[z].id] : var.existing.private_subnet_ids
   public     = local.new ? [for z in local.zones : aws_subnet.public[z].id if var.public_subnets] : var.existing.public_subnet_ids
@@ -42,7 +43,6 @@ locals {
 # ---- the VPC --------------------------------------------------------------------------------------------
 
 resource "aws_vpc" "this" {
-  #checkov:skip=CKV2_AWS_11:flow logs are a variable, on in envs/prod and off where a day's trial would pay for them
   count                = local.new ? 1 : 0
   cidr_block           = var.cidr
   enable_dns_support   = true
@@ -131,7 +131,6 @@ resource "aws_security_group" "tasks" {
 }
 
 resource "aws_security_group" "endpoints" {
-  #checkov:skip=CKV2_AWS_5:the interface endpoints are in it
   name        = "${var.name}-endpoints"
   description = "Interface endpoints, for Airflow's tasks."
   vpc_id      = local.vpc_id
@@ -264,7 +263,6 @@ resource "aws_vpc_endpoint" "interface" {
 # ---- flow logs ------------------------------------------------------------------------------------------
 
 resource "aws_cloudwatch_log_group" "flow" {
-  #checkov:skip=CKV_AWS_338:a year of flow logs is bought by a number, and is no default
   count             = local.new && var.flow_logs != null ? 1 : 0
   name              = "/${var.name}/flow"
   retention_in_days = var.flow_logs.retention_days

@@ -27,7 +27,7 @@ locals {
     }
   }
 
-  services = merge([for s, service in var.services : {
+  tasks = merge([for s, service in var.services : {
     "${s}-cpu" = {
       namespace = "AWS/ECS", metric = "CPUUtilization", dimensions = { ClusterName = var.cluster_name, ServiceName = s }, statistic = "Average"
       period    = 300, periods = 3, compare = local.above, threshold = 90, missing = "notBreaching", page = "size.md"
@@ -36,6 +36,9 @@ locals {
       namespace = "AWS/ECS", metric = "MemoryUtilization", dimensions = { ClusterName = var.cluster_name, ServiceName = s }, statistic = "Maximum"
       period    = 60, periods = 5, compare = local.above, threshold = 90, missing = "notBreaching", page = "size.md"
     }
+  } if service.own_task]...)
+
+  services = merge([for s, service in var.services : {
     "${s}-unhealthy" = {
       namespace = "Trimtab", metric = "ServiceHealthy", dimensions = { Environment = var.name, Service = s }, statistic = "Minimum"
       period    = 60, periods = 5, compare = local.below, threshold = 1, missing = service.may_be_zero ? "notBreaching" : "breaching", page = "service-healthy.md"
@@ -114,7 +117,7 @@ locals {
     }
   }
 
-  alarms = merge(local.load_balancer, local.services, local.sync, local.queue, local.database, local.redis, local.files)
+  alarms = merge(local.load_balancer, local.services, local.tasks, local.sync, local.queue, local.database, local.redis, local.files)
 }
 
 resource "aws_cloudwatch_metric_alarm" "this" {

@@ -1,10 +1,11 @@
 # One screen, from top to bottom: is anything wrong; which service; do tasks flow; do DAGs arrive; what it
 # all stands on.
 locals {
+  own_tasks = { for s, service in var.services : s => service if service.own_task }
   widget = {
     services = [for s in sort(keys(var.services)) : ["Trimtab", "ServiceHealthy", "Environment", var.name, "Service", s]]
-    memory   = [for s in sort(keys(var.services)) : ["AWS/ECS", "MemoryUtilization", "ClusterName", var.cluster_name, "ServiceName", s]]
-    cpu      = [for s in sort(keys(var.services)) : ["AWS/ECS", "CPUUtilization", "ClusterName", var.cluster_name, "ServiceName", s]]
+    memory   = [for s in sort(keys(local.own_tasks)) : ["AWS/ECS", "MemoryUtilization", "ClusterName", var.cluster_name, "ServiceName", s]]
+    cpu      = [for s in sort(keys(local.own_tasks)) : ["AWS/ECS", "CPUUtilization", "ClusterName", var.cluster_name, "ServiceName", s]]
     sync = [for m in ["SyncLag", "DeletesHeld", "SyncErrors", "FilesChanged"] :
     ["Trimtab", m, "Environment", var.name, "Service", var.dag_sync_service]]
     queue = var.celery == null ? [] : [for m in ["TasksReady", "TasksBusy", "WorkersTarget", "WorkersAlive"] :

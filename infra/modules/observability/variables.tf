@@ -38,8 +38,11 @@ variable "cluster_name" {
 }
 
 variable "services" {
-  description = "Airflow's services, and which of them may be at zero tasks."
-  type        = map(object({ may_be_zero = optional(bool, false) }))
+  description = "Airflow's services, which of them may be at zero tasks, and which share another's task and have no CPU and memory of their own."
+  type = map(object({
+    may_be_zero = optional(bool, false)
+    own_task    = optional(bool, true)
+  }))
 }
 
 variable "load_balancer" {

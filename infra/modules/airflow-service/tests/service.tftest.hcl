@@ -24,7 +24,7 @@ run "read_only_with_a_grace_below_stop_timeout" {
   command = apply
   variables { stop_timeout = 40 }
   assert {
-    condition     = local.airflow.readonlyRootFilesystem && local.airflow.user == "50000:0" && local.airflow.stopTimeout == 40 && local.environment["ENTRYPOINT_STOP_GRACE"] == "35s"
+    condition     = local.airflow[0].readonlyRootFilesystem && local.airflow[0].user == "50000:0" && local.airflow[0].stopTimeout == 40 && local.environments.airflow["ENTRYPOINT_STOP_GRACE"] == "35s"
     error_message = "Read-only, as Airflow's user, five seconds before ECS."
   }
   assert {
@@ -43,7 +43,7 @@ run "a_worker_waits_for_its_protection" {
     queue_metrics = { mode = "protect", broker_parameter_arn = "arn:aws:ssm:eu-west-1:123456789012:parameter/airflow-test/broker-url", kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/k" }
   }
   assert {
-    condition     = [for d in local.airflow.dependsOn : d.containerName] == ["queue-metrics"] && local.stop_timeout == 120
+    condition     = [for d in local.airflow[0].dependsOn : d.containerName] == ["queue-metrics"] && local.stop_timeout == 120
     error_message = "No task before protection was asked for; all the time that Fargate gives."
   }
   assert {
@@ -67,6 +67,45 @@ run "exec_says_that_its_root_is_writable" {
     condition     = aws_ecs_task_definition.this.tags["trimtab:writable-root"] == "ECS Exec"
     error_message = "By name."
   }
+}
+
+run "who_migrates_is_protected_meanwhile" {
+  command = apply
+  variables {
+    service = "api-server"
+    migrate = "auto"
+    beside  = ["scheduler", "triggerer"]
+  }
+  assert {
+    condition     = local.environments.airflow["ENTRYPOINT_TASK_PROTECTION"] == "migrate" && strcontains(aws_iam_role_policy.task.policy, "ecs:UpdateTaskProtection")
+    error_message = "A deployment must not end a migration."
+  }
+  assert {
+    condition = alltrue([for s in ["scheduler", "triggerer"] : local.environments[s]["ENTRYPOINT_MIGRATE"] == "wait" &&
+    local.environments[s]["TRIMTAB_SERVICE"] == s && !contains(keys(local.environments[s]), "ENTRYPOINT_TASK_PROTECTION")])
+    error_message = "Who is beside waits for it."
+  }
+  assert {
+    condition     = length(distinct(flatten([for c in local.airflow : [for m in c.mountPoints : m.sourceVolume]]))) == 9 && length(aws_ecs_task_definition.this.volume) == 9
+    error_message = "Each container writes to volumes of its own."
+  }
+}
+
+run "who_waits_needs_no_protection" {
+  command = plan
+  assert {
+    condition     = !contains(keys(local.environments.airflow), "ENTRYPOINT_TASK_PROTECTION") && !strcontains(data.aws_iam_policy_document.task.json, "UpdateTaskProtection")
+    error_message = "A scheduler waits for the schema, and asks ECS for nothing."
+  }
+}
+
+run "refuses_a_second_web_tier_in_one_task" {
+  command = plan
+  variables {
+    service = "api-server"
+    beside  = ["api-server"]
+  }
+  expect_failures = [var.beside]
 }
 
 run "refuses_a_size_that_fargate_lacks" {
@@ -121,4 +160,31 @@ run "refuses_another_migration" {
   command = plan
   variables { migrate = "always" }
   expect_failures = [var.migrate]
+}
+
+run "refuses_a_name_that_does_not_fit" {
+  command = plan
+  variables { name = "Airflow_Production" }
+  expect_failures = [var.name]
+}
+
+run "refuses_unknown_metrics" {
+  command = plan
+  variables { metrics = "statsd" }
+  expect_failures = [var.metrics]
+}
+
+run "refuses_another_mode_of_queue_metrics" {
+  command = plan
+  variables { queue_metrics = { mode = "once", broker_parameter_arn = "arn:aws:ssm:eu-west-1:123456789012:parameter/airflow-test/broker-url", kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/k" } }
+  expect_failures = [var.queue_metrics]
+}
+
+run "refuses_queue_metrics_without_its_image" {
+  command = plan
+  variables {
+    images        = { airflow = "r/airflow@sha256:0000000000000000000000000000000000000000000000000000000000000000" }
+    queue_metrics = { mode = "watch", broker_parameter_arn = "arn:aws:ssm:eu-west-1:123456789012:parameter/airflow-test/broker-url", kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/k" }
+  }
+  expect_failures = [var.queue_metrics]
 }

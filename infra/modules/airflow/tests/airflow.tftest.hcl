@@ -39,6 +39,48 @@ run "local" {
   }
 }
 
+run "one_task" {
+  command = plan
+  variables {
+    executor = "LocalExecutor"
+    redis    = null
+    dag_sync = "sidecar"
+    one_task = true
+    exec     = true
+    sizes    = { web = { cpu = 1024, memory = 4096 } }
+  }
+  assert {
+    condition     = length(module.services) == 0 && length(module.worker) == 0 && keys(output.task_definitions) == ["api-server"]
+    error_message = "One service, of one task."
+  }
+  assert {
+    condition     = local.settings["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://localhost:8080/execution/"
+    error_message = "Containers of one task meet on localhost."
+  }
+}
+
+run "refuses_workers_in_one_task" {
+  command = plan
+  variables {
+    one_task = true
+    dag_sync = "sidecar"
+  }
+  expect_failures = [var.one_task]
+}
+
+run "a_one_zone_file_system_keeps_tasks_in_its_zone" {
+  command = plan
+  variables {
+    executor = "LocalExecutor"
+    redis    = null
+    files    = { one_zone = true }
+  }
+  assert {
+    condition     = length(output.subnet_ids) == 1
+    error_message = "A task in another zone does not find it."
+  }
+}
+
 run "airflow_2" {
   command = plan
   variables { airflow_major = 2 }
@@ -105,4 +147,30 @@ run "refuses_a_proxy_without_its_address" {
   command = plan
   variables { network = { egress = { mode = "proxy", cidrs = ["10.9.0.0/28"], port = 3128 } } }
   expect_failures = [var.network]
+}
+
+run "refuses_a_name_that_does_not_fit" {
+  command = plan
+  variables { name = "Airflow_Production" }
+  expect_failures = [var.name]
+}
+
+run "refuses_another_executor" {
+  command = plan
+  variables { executor = "KubernetesExecutor" }
+  expect_failures = [var.executor]
+}
+
+run "refuses_celery_without_queue_metrics" {
+  command = plan
+  variables {
+    release = { airflow = "r/airflow@sha256:0000000000000000000000000000000000000000000000000000000000000000", s3sync = "r/s3sync@sha256:0000000000000000000000000000000000000000000000000000000000000000" }
+  }
+  expect_failures = [var.executor]
+}
+
+run "refuses_workers_that_read_no_queue" {
+  command = plan
+  variables { workers = { queues = [] } }
+  expect_failures = [var.workers]
 }

@@ -35,6 +35,15 @@ run "an_alarm_for_each_count" {
   }
 }
 
+run "a_raised_maximum_is_applied" {
+  command = apply
+  variables { maximum = 12 }
+  assert {
+    condition     = aws_appautoscaling_target.this[0].max_capacity == 12
+    error_message = "Without schedules nobody but Terraform changes the limits."
+  }
+}
+
 run "no_alarm_at_zero_with_a_minimum" {
   command = plan
   variables {
@@ -43,7 +52,7 @@ run "no_alarm_at_zero_with_a_minimum" {
     schedules = { night = { cron = "0 20 ? * * *", timezone = "Europe/Berlin", minimum = 0, maximum = 2 } }
   }
   assert {
-    condition     = length(aws_cloudwatch_metric_alarm.level) == 4 && length(aws_appautoscaling_scheduled_action.this) == 1
+    condition     = length(aws_cloudwatch_metric_alarm.level) == 4 && length(aws_appautoscaling_scheduled_action.this) == 1 && length(aws_appautoscaling_target.scheduled) == 1
     error_message = "Alarm 0 would never fire."
   }
 }
@@ -93,4 +102,10 @@ run "refuses_another_kind" {
   command = plan
   variables { kind = "scheduler" }
   expect_failures = [var.kind]
+}
+
+run "refuses_a_name_that_does_not_fit" {
+  command = plan
+  variables { name = "Airflow_Production" }
+  expect_failures = [var.name]
 }

@@ -41,3 +41,9 @@ run "refuses_unknown_insights" {
   variables { container_insights = "on" }
   expect_failures = [var.container_insights]
 }
+
+run "refuses_a_name_that_does_not_fit" {
+  command = plan
+  variables { name = "Airflow_Production" }
+  expect_failures = [var.name]
+}

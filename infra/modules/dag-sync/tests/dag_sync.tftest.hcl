@@ -21,8 +21,25 @@ run "a_service_that_alone_may_write" {
     error_message = "A service of its own."
   }
   assert {
-    condition     = alltrue([for s in jsondecode(aws_iam_role_policy.task[0].policy).Statement : !contains(flatten([s.Action]), "s3:PutObject")])
-    error_message = "Syncing writes nothing to S3."
+    condition     = flatten([for s in jsondecode(aws_iam_role_policy.task[0].policy).Statement : s.Resource if contains(flatten([s.Action]), "s3:PutObject")]) == ["arn:aws:s3:::airflow-test-dags/dags/.s3sync/reports/*"]
+    error_message = "Syncing writes nothing to S3 but its report."
+  }
+}
+
+run "without_a_report_it_writes_nothing" {
+  command = plan
+  variables { report = false }
+  assert {
+    condition     = !strcontains(data.aws_iam_policy_document.read.json, "PutObject") && !strcontains(data.aws_iam_policy_document.read.json, "GenerateDataKey") && !contains(keys(local.environment), "S3SYNC_REPORT")
+    error_message = "Nothing to S3."
+  }
+}
+
+run "a_first_apply_needs_no_upload" {
+  command = plan
+  assert {
+    condition     = aws_s3_object.first.key == "dags/.airflowignore" && aws_s3_object.first.bucket == "airflow-test-dags"
+    error_message = "With an empty prefix s3sync is not healthy, and nothing that waits for it starts."
   }
 }
 
@@ -66,4 +83,22 @@ run "refuses_another_mode" {
   command = plan
   variables { mode = "cron" }
   expect_failures = [var.mode]
+}
+
+run "refuses_a_name_that_does_not_fit" {
+  command = plan
+  variables { name = "Airflow_Production" }
+  expect_failures = [var.name]
+}
+
+run "refuses_unknown_metrics" {
+  command = plan
+  variables { metrics = "statsd" }
+  expect_failures = [var.metrics]
+}
+
+run "refuses_another_architecture" {
+  command = plan
+  variables { architecture = "arm64" }
+  expect_failures = [var.architecture]
 }

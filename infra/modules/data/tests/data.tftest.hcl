@@ -123,3 +123,15 @@ run "refuses_a_key_window_that_aws_lacks" {
   variables { kms_deletion_days = 1 }
   expect_failures = [var.kms_deletion_days]
 }
+
+run "refuses_a_name_that_does_not_fit" {
+  command = plan
+  variables { name = "Airflow_Production" }
+  expect_failures = [var.name]
+}
+
+run "refuses_more_replicas_than_there_are" {
+  command = plan
+  variables { redis = { replicas = 6 } }
+  expect_failures = [var.redis]
+}

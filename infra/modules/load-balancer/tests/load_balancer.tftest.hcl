@@ -92,3 +92,18 @@ run "refuses_a_route_without_paths" {
   variables { routes = { docs = { priority = 10, paths = [], target_group_arn = "arn" } } }
   expect_failures = [var.routes]
 }
+
+run "refuses_a_name_that_does_not_fit" {
+  command = plan
+  variables { name = "Airflow_Production" }
+  expect_failures = [var.name]
+}
+
+run "refuses_a_login_that_may_reach_everybody" {
+  command = plan
+  variables {
+    egress = true
+    login  = { user_pool_arn = "arn:aws:cognito-idp:eu-west-1:123456789012:userpool/p", client_id = "c", domain = "d", cidrs = ["0.0.0.0/0"] }
+  }
+  expect_failures = [var.login]
+}

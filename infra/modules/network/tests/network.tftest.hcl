@@ -172,3 +172,40 @@ run "refuses_an_s3_endpoint_without_a_route" {
   }
   expect_failures = [var.existing]
 }
+
+run "refuses_a_proxy_without_an_address" {
+  command = plan
+  variables { egress = { mode = "proxy" } }
+  expect_failures = [var.egress]
+}
+
+run "refuses_a_transit_gateway_without_a_name" {
+  command = plan
+  variables { egress = { mode = "transit_gateway", cidrs = ["10.0.0.0/8"] } }
+  expect_failures = [var.egress]
+}
+
+run "refuses_endpoints_in_no_zone" {
+  command = plan
+  variables { endpoint_zones = 0 }
+  expect_failures = [var.endpoint_zones]
+}
+
+run "refuses_flow_logs_of_something_else" {
+  command = plan
+  variables { flow_logs = { kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/k", traffic = "DROPPED" } }
+  expect_failures = [var.flow_logs]
+}
+
+run "the_smallest_vpc_has_room_for_six_subnets" {
+  command = plan
+  variables {
+    cidr               = "10.20.0.0/22"
+    availability_zones = 3
+    public_subnets     = true
+  }
+  assert {
+    condition     = length(distinct(concat([for s in aws_subnet.private : s.cidr_block], [for s in aws_subnet.public : s.cidr_block]))) == 6
+    error_message = "Three private and three public, none twice."
+  }
+}

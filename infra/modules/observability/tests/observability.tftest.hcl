@@ -72,3 +72,9 @@ run "refuses_a_budget_of_nothing" {
   variables { budget = { dollars = 0 } }
   expect_failures = [var.budget]
 }
+
+run "refuses_a_name_that_does_not_fit" {
+  command = plan
+  variables { name = "Airflow_Production" }
+  expect_failures = [var.name]
+}

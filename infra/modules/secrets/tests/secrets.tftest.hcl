@@ -75,3 +75,9 @@ run "refuses_a_recovery_that_aws_lacks" {
   variables { recovery_days = 5 }
   expect_failures = [var.recovery_days]
 }
+
+run "refuses_a_name_that_does_not_fit" {
+  command = plan
+  variables { name = "Airflow_Production" }
+  expect_failures = [var.name]
+}
