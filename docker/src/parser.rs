@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use agent::settings::{Environment, Parsed, Refusal};
 use entrypoint::command::{Command, Service};
 use entrypoint::variables::Variables;
+use healthcheck::assertion::Asked;
 use healthcheck::check::Check;
 
 const ONLY_HELP: &str = "it only shows its help or version";
@@ -108,8 +109,8 @@ fn healthcheck(arguments: &[String], variables: &Map) -> Vec<String> {
         variables.get(name).map(String::as_bytes)
     };
     let wrong = options::checks(words()).filter_map(|text| {
-        let mut check = Check::NONE;
-        let why = check.parse(text, variable).err()?;
+        let (mut check, mut asked) = (Check::NONE, Asked::NONE);
+        let why = check.parse(text, variable, &mut asked).err()?;
         Some(format!("{}: {why}", String::from_utf8_lossy(text)))
     });
     wrong.collect()

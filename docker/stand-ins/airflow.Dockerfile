@@ -18,6 +18,8 @@ ENV PATH=/home/airflow/.local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     LC_ALL=C.UTF-8 \
     DUMB_INIT_SETSID=1 \
     GUNICORN_CMD_ARGS="--worker-tmp-dir /dev/shm"
+COPY wheels /opt/wheels
+ENV PIP_NO_INDEX=1 PIP_FIND_LINKS=/opt/wheels
 USER 50000
 RUN python -m ensurepip && ln -s pip3 /home/airflow/.local/bin/pip \
     && find /home/airflow/.local -name __pycache__ -type d -prune -exec rm -rf {} +

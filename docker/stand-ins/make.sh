@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Makes images that stand in for those of Docker Hub, under their names, where only Debian's and PyPI's
 # packages can be had: the stack of compose.yaml then runs from them. Root, debootstrap and some minutes.
-#   docker/stand-ins/make.sh ARCHITECTURE MOTO AIRFLOW    the directories of the two Python environments
+#   docker/stand-ins/make.sh ARCHITECTURE MOTO AIRFLOW FLIT    the directories of three Python environments
 set -euo pipefail
 cd "$(dirname "$0")"
 
-architecture=$1 moto=$2 airflow=$3
+architecture=$1 moto=$2 airflow=$3 flit=$4
 # shellcheck source=/dev/null
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
 work=$(mktemp -d)
@@ -35,6 +35,17 @@ copy() {
     ln -sf python3 "$work/context/environment/bin/python"
 }
 
+# A container that is built here reaches no PyPI: what builds a package of ours lies in the image.
+wheel() {
+    local packages version
+    packages=$(echo "$flit"/lib/python3*/site-packages)
+    version=$(basename "$packages"/flit_core-*.dist-info .dist-info)
+    find "$packages/flit_core" -name __pycache__ -type d -prune -exec rm -rf {} +
+    mkdir "$work/context/wheels"
+    (cd "$packages" && python3 -m zipfile --create "$work/context/wheels/$version-py3-none-any.whl" \
+        flit_core "$version.dist-info")
+}
+
 docker image inspect "stand-in/debian:$suite" >/dev/null 2>&1 || debian
 for image in postgres redis motoserver/moto apache/airflow; do
     name=$(basename "$image")
@@ -42,7 +53,10 @@ for image in postgres redis motoserver/moto apache/airflow; do
     mkdir "$work/context"
     case "$name" in
     moto) copy "$moto" /opt/moto ;;
-    airflow) copy "$airflow" /home/airflow/.local ;;
+    airflow)
+        copy "$airflow" /home/airflow/.local
+        wheel
+        ;;
     postgres) cp postgres.sh "$work/context/" ;;
     esac
     tag=$(named "$image")

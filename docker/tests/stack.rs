@@ -102,9 +102,11 @@ fn make_images() {
     let architecture = std::env::var("TRIMTAB_ARCHITECTURE").unwrap_or_else(|_| "amd64".to_owned());
     let moto = Venv::moto().expect("moto").python();
     let airflow = Airflow::of(Release::V3_1).bin();
+    let flit = Venv::make("flit", &builder()).expect("flit").python();
     let environments = [
         moto.parent().and_then(std::path::Path::parent),
         airflow.parent(),
+        flit.parent().and_then(std::path::Path::parent),
     ];
     let make = script("docker/stand-ins/make.sh")
         .arg(&architecture)
@@ -116,6 +118,16 @@ fn make_images() {
             .env("AIRFLOW_IMAGE", "apache/airflow:stand-in")
             .run(LONG),
     );
+}
+
+/// What builds the package of python/, as its pyproject.toml pins it.
+fn builder() -> String {
+    let project = read("python/pyproject.toml");
+    let line = project.lines().find_map(|line| {
+        let rest = line.strip_prefix("requires = [\"")?;
+        rest.strip_suffix("\"]")
+    });
+    line.expect("one requirement to build with").to_owned() + "\n"
 }
 
 fn script(path: &str) -> Program {
@@ -132,10 +144,12 @@ struct Stack {
 }
 
 impl Stack {
-    /// Starts them, on free ports. Older programs don't know the file's `name`.
+    /// Starts them, on free ports and with a longer grace. Older programs don't know the file's `name`.
     fn up() -> Stack {
         let text = read("docker/compose.yaml")
             .replace("\nname: trimtab\n", "\n")
+            // A machine that does something else too needs longer than a laptop's.
+            .replace("STOP_GRACE: 20s", "STOP_GRACE: 100s")
             .replace("127.0.0.1:5000:5000", "127.0.0.1::5000")
             .replace("127.0.0.1:8080:8080", "127.0.0.1::8080");
         let file = tempfile::NamedTempFile::with_suffix(".yaml").expect("a file");
@@ -208,7 +222,7 @@ impl Stack {
         let ours =
             states.filter(|(name, _)| !["postgres", "redis", "moto"].contains(&name.as_str()));
         let ours: Vec<(String, String)> = ours.collect();
-        let words = ["stop", "--timeout", "60"].into_iter();
+        let words = ["stop", "--timeout", "120"].into_iter();
         let names = ours.iter().map(|(name, _)| name.as_str());
         passes(&self.compose(&words.chain(names).collect::<Vec<_>>()));
         let code = |state: &str| {

@@ -199,10 +199,25 @@ impl Stack {
     /// # Panics
     /// When there is none, or it does not end.
     pub fn stop(&mut self, name: &str) -> i32 {
+        self.tell_to_stop(name);
+        self.wait_for_end(name)
+    }
+
+    /// Sends SIGTERM.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn tell_to_stop(&mut self, name: &str) {
         self.timeline.event(name, "is told to stop");
-        let service = self.service(name);
-        service.signal(rustix::process::Signal::TERM);
-        let code = service.exit_within(Duration::from_secs(150));
+        self.service(name).signal(rustix::process::Signal::TERM);
+    }
+
+    /// Waits for the end of one that was told to stop, and forgets it; its exit code.
+    ///
+    /// # Panics
+    /// When there is none, or it does not end.
+    pub fn wait_for_end(&mut self, name: &str) -> i32 {
+        let code = self.service(name).exit_within(Duration::from_secs(150));
         self.timeline.event(name, "ended");
         self.services.retain(|service| service.name() != name);
         code

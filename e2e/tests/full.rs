@@ -9,14 +9,14 @@ use common::{lagging, legacy, upgrade, upload};
 use std::time::Duration;
 
 use e2e::bucket;
-use e2e::stack::{Role, Stack};
+use e2e::stack::{Role, Settings, Stack};
 
 /// So that the directory is not empty.
 const NOTHING: &str = "# nothing\n";
 
 /// A stack that serves, with one worker and no DAG but those that a test uploads.
-fn serving(root: &Root) -> Stack {
-    let mut stack = Stack::prepare(settings(root, 2));
+fn serving(settings: Settings) -> Stack {
+    let mut stack = Stack::prepare(settings);
     bucket::put(&stack.servers, "nothing.py", NOTHING);
     start(&mut stack, &begin::ROLES);
     stack
@@ -26,7 +26,7 @@ fn serving(root: &Root) -> Stack {
 #[ignore = "needs a real Airflow: make e2e-full"]
 fn thirty_uploads_are_in_the_database_within_fifteen_seconds() {
     let root = Root::new();
-    let mut stack = serving(&root);
+    let mut stack = serving(settings(&root, 2));
     let (file, serialized) = figures::uploads(&mut stack, "30 uploads", 30);
     assert!(file <= 7.0 && serialized <= 15.0, "{file} {serialized}");
     // And the same seen by a host whose directory entries lag.
@@ -94,7 +94,9 @@ fn a_deployment_takes_only_released_workers() {
 #[ignore = "needs a real Airflow: make e2e-full"]
 fn what_fails_for_a_while_costs_no_task() {
     let root = Root::new();
-    let mut stack = serving(&root);
+    // When Airflow gives up a task whose worker is gone: 300 s is its own.
+    let heartbeat = "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT";
+    let mut stack = serving(settings(&root, 2).with(heartbeat, "120"));
     upload::watch_import_errors(&stack);
     faults::run(&mut stack);
     record(&stack, "faults", "Faults, one after the other");

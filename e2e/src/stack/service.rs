@@ -15,7 +15,8 @@ use testkit::process::{Finished, Program};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// Longer than `entrypoint`'s grace, after which nothing is left.
+/// Longer than `entrypoint`'s own grace, after which nothing is left. A worker's is longer, for a task
+/// that runs: who drops a stack has no use for that.
 const END: Duration = Duration::from_secs(40);
 
 /// What is to be started.
@@ -239,7 +240,11 @@ impl Drop for Service {
             std::thread::sleep(Duration::from_millis(10));
         }
         if self.is_running() {
-            let _ = self.child.kill();
+            // In a container they would all end with the first.
+            for id in self.processes().into_iter().rev() {
+                let id = i32::try_from(id).ok().and_then(Pid::from_raw);
+                let _ = id.map(|id| kill_process(id, Signal::KILL));
+            }
             let _ = self.child.wait();
         }
     }

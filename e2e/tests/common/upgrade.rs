@@ -53,7 +53,8 @@ pub(crate) fn run(stack: &mut Stack) {
         assert!(migrated.is_none(), "{name} migrated");
     }
 
-    // Within the minor version a restart runs, whatever is asked for.
+    // Within the minor version a restart runs, whatever is asked for; a rollback within it is a test of
+    // entrypoint's own, beside a 3.1.7.
     stack.stop("scheduler");
     stack.start(Role::Scheduler);
     stack.wait_serving(&["scheduler"], LONG);
