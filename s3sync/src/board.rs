@@ -7,13 +7,19 @@ use crate::metrics::Figures;
 use crate::pass::Passed;
 use crate::prepare::blocking;
 use crate::report::printable;
+use crate::revision::hex;
+use crate::source::Release;
 use crate::writer::Writer;
 use agent::metrics::Metrics;
 use agent::status::Status;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
+
+mod landed;
+
+use landed::{Landed, Reports};
 
 /// Between heartbeats and between publications of metrics.
 pub const BEAT: Duration = Duration::from_secs(60);
@@ -26,6 +32,7 @@ pub struct Board {
     pub status: Status,
     metrics: Metrics,
     inner: Arc<Mutex<Inner>>,
+    reports: Option<Arc<Reports>>,
 }
 
 #[derive(Debug)]
@@ -38,6 +45,10 @@ struct Inner {
     held: Option<String>,
     rejected: Vec<String>,
     well: Instant,
+    /// Phase, health and detail as the status has them.
+    shown: Option<(&'static str, bool, Value)>,
+    landed: Landed,
+    release: Option<Release>,
 }
 
 impl Board {
@@ -55,11 +66,15 @@ impl Board {
             held: None,
             rejected: Vec::new(),
             well: Instant::now(),
+            shown: None,
+            landed: Landed::default(),
+            release: None,
         };
         Board {
             status,
             metrics,
             inner: Arc::new(Mutex::new(inner)),
+            reports: None,
         }
     }
 
@@ -76,9 +91,15 @@ impl Board {
     pub fn passed(&self, writer: &mut Writer, passed: &Passed, seconds: f64) -> bool {
         let revision = writer.revision().to_string();
         let tally = &passed.tally;
+        self.log_release(writer, &revision);
         if tally.changed() > 0 {
             info!(
                 revision,
+                release = writer.follow.landed().map(|release| hex(&release.id)),
+                name = writer
+                    .follow
+                    .landed()
+                    .and_then(|release| release.name.clone()),
                 listed = tally.listed,
                 added = tally.added,
                 updated = tally.updated,
@@ -98,7 +119,11 @@ impl Board {
             .map(|(key, setback)| format!("{}: {}", printable(key), setback.reason))
             .collect();
         let trouble = match failed.first() {
+            _ if writer.follow.refusal().is_some() => writer.follow.refusal().map(String::from),
             None => None,
+            Some(first) if passed.held_back && writer.follow.is_release() => {
+                Some(format!("the release is held back: {first}"))
+            }
             Some(first) if passed.held_back => Some(format!("the set is held back: {first}")),
             Some(first) => Some(format!(
                 "{} objects cannot be kept, the rest goes on: {first}",
@@ -133,11 +158,13 @@ impl Board {
             );
         }
         self.show_writer(writer, tally.listed, Some(&revision));
+        self.report(writer, trouble);
         let complete = writer.is_filled();
         let filled = self.with(|inner| {
             let filled = inner.heartbeat.complete != complete;
             inner.heartbeat.complete = complete;
             inner.heartbeat.revision = Some(revision);
+            inner.heartbeat.generation = writer.generation().map(|id| id.to_string());
             filled
         });
         if news {
@@ -152,10 +179,12 @@ impl Board {
             .held
             .as_ref()
             .map(|held| json!({"id": held.id, "count": held.candidates.len(), "why": held.why}));
-        let detail = json!({
+        let mut detail = json!({
             "role": "writer",
             "source": writer.source_name,
             "revision": revision,
+            "release": writer.follow.landed().map(|release| hex(&release.id)),
+            "release_name": writer.follow.landed().and_then(|release| release.name.as_deref()),
             "listed": listed,
             "files": writer.manifest().files.len(),
             "held": held,
@@ -164,45 +193,62 @@ impl Board {
             "failed": writer.failed().count(),
             "unmanaged": writer.unmanaged.len(),
         });
+        if let Some(id) = writer.generation() {
+            detail["generation"] = json!(id.to_string());
+        }
         let healthy = writer.is_filled();
-        self.status.update(|state| {
-            state.phase = "watching".to_string();
-            state.healthy = healthy;
-            if let serde_json::Value::Object(detail) = detail {
-                state.detail = detail;
-            }
-        });
+        self.show("watching", healthy, detail);
     }
 
     /// Shows this instance as a follower.
     pub fn show_follower(&self, heartbeat: &Heartbeat, alive: bool, filled: bool) {
-        let detail = json!({
+        let mut detail = json!({
             "role": "follower",
             "source": heartbeat.source,
             "revision": heartbeat.revision,
             "writer": heartbeat.owner,
         });
+        if let Some(id) = &heartbeat.generation {
+            detail["generation"] = json!(id);
+        }
+        let healthy = filled || alive && heartbeat.complete;
+        self.show("following", healthy, detail);
+    }
+
+    /// Writes the status where it says something new: most polls find nothing.
+    fn show(&self, phase: &'static str, healthy: bool, detail: Value) {
+        let shown = Some((phase, healthy, detail));
+        let before = self.with(|inner| std::mem::replace(&mut inner.shown, shown.clone()));
+        let Some((phase, healthy, Value::Object(detail))) =
+            shown.filter(|now| before.as_ref() != Some(now))
+        else {
+            return;
+        };
         self.status.update(|state| {
-            state.phase = "following".to_string();
-            state.healthy = filled || alive && heartbeat.complete;
-            if let serde_json::Value::Object(detail) = detail {
-                state.detail = detail;
-            }
+            state.phase = phase.to_string();
+            state.healthy = healthy;
+            state.detail = detail;
         });
     }
 
     /// A reign begins: others learn at once whose it is, and whether DEST is filled.
     pub async fn begin(&self, writer: &Writer) {
         let complete = writer.is_filled();
-        self.with(|inner| inner.heartbeat.complete = complete);
+        self.with(|inner| {
+            inner.heartbeat.complete = complete;
+            inner.heartbeat.generation = writer.generation().map(|id| id.to_string());
+        });
         if let Err(error) = self.beat(&writer.lock, false).await {
             warn!(%error, event = "heartbeat_failed", "the heartbeat cannot be written");
         }
     }
 
-    /// Another writes now: the lag is its to tell.
+    /// Another writes now: lag and report are its to tell.
     pub fn dethroned(&self) {
         self.with(|inner| inner.listed = None);
+        if let Some(reports) = &self.reports {
+            reports.reporter.fall_silent();
+        }
     }
 
     /// A pass failed.
@@ -213,6 +259,9 @@ impl Board {
 
     /// Something lasts, or is over: logged when it begins, changes and ends, shown all the while.
     pub fn trouble(&self, reason: Option<&str>) {
+        let reports = self.reports.as_ref();
+        let unreported = reports.and_then(|reports| reports.reporter.trouble());
+        let reason = reason.or(unreported.as_deref());
         let before = self.with(|inner| {
             let before = inner.trouble.clone();
             let since = before
@@ -233,6 +282,9 @@ impl Board {
                 info!(seconds, event = "trouble_ended", "syncing goes on");
             }
             _ => {}
+        }
+        if before.as_ref().map(|(old, _)| &**old) == reason {
+            return;
         }
         self.status.update(|state| {
             state.degraded = reason.is_some();
@@ -311,6 +363,9 @@ impl Board {
     /// Publishes what is left, and waits for it a moment.
     pub async fn finish(&self) {
         self.publish();
+        if let Some(reports) = &self.reports {
+            reports.reporter.finish().await;
+        }
         self.metrics.flush(Duration::from_secs(2)).await;
     }
 

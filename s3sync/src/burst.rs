@@ -221,7 +221,7 @@ fn note(done: &mut Done, path: &str, doing: &'static str, error: io::Error) -> R
 }
 
 /// Runs `act` on every item, on several threads when there are many, and keeps the order.
-fn in_parallel<T: Sync, R: Send>(items: &[T], act: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub(crate) fn in_parallel<T: Sync, R: Send>(items: &[T], act: impl Fn(&T) -> R + Sync) -> Vec<R> {
     if items.len() < 8 {
         return items.iter().map(act).collect();
     }

@@ -8,7 +8,7 @@ use crate::key;
 use crate::manifest::journal;
 use crate::manifest::{Change, Complete, Entry};
 use crate::pass::{Failures, Passed, now};
-use crate::plan::{Fetch, Plan};
+use crate::plan::{Fetch, Plan, Why};
 use crate::prepare::Waiting;
 use crate::report::Tally;
 use crate::setbacks::How;
@@ -21,8 +21,20 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 impl Writer {
-    /// Publishes what was prepared for `plan`, unless it is held back.
+    /// Publishes what was prepared for `plan`, unless it is held back, and lands it where generations
+    /// are kept.
     pub(crate) async fn commit(
+        &mut self,
+        plan: Plan,
+        listing: Listing,
+        failures: Failures,
+    ) -> Result<Passed, Failure> {
+        let passed = self.bring(plan, listing, failures).await?;
+        self.land().await?;
+        Ok(passed)
+    }
+
+    async fn bring(
         &mut self,
         mut plan: Plan,
         listing: Listing,
@@ -43,7 +55,12 @@ impl Writer {
         }
         self.drop_stale(&plan.fetch).await;
         let mut tally = self.tally(&plan);
-        if self.rules.hold_on_failure && self.setbacks.hold_back(&failed) {
+        // Of a release readers get all or nothing.
+        let hold = match listing.release {
+            Some(_) => self.setbacks.has_failed(),
+            None => self.rules.hold_on_failure && self.setbacks.hold_back(&failed),
+        };
+        if hold {
             self.rejected = self.rejected_of(plan.rejected);
             return Ok(Passed {
                 tally,
@@ -78,16 +95,19 @@ impl Writer {
         }
         tally.unchanged += same.len() as u64;
         let burst = self.burst(&plan, &decision, ready);
-        let done = self
-            .publish(burst, same, &plan, decision.counted, &mut tally)
-            .await?;
+        let asked = Asked {
+            counted: decision.counted,
+            held: decision.held.is_some(),
+            release: listing.release.is_some(),
+        };
+        self.forget_revision();
+        let done = self.publish(burst, same, &plan, asked, &mut tally).await?;
         self.held = decision.held;
         tally.deleted = done.removed;
         tally.held_deletes = self
             .held
             .as_ref()
             .map_or(0, |held| held.candidates.len() as u64);
-        self.forget_revision();
         match done.stopped {
             Some(Stop::Dethroned) => return Err(Failure::Dethroned),
             Some(Stop::Dest(error)) => return Err(error.into()),
@@ -176,7 +196,7 @@ impl Writer {
         burst: Burst,
         same: BTreeMap<Box<str>, Entry>,
         plan: &Plan,
-        counted: u64,
+        asked: Asked,
         tally: &mut Tally,
     ) -> Result<Done, Failure> {
         let mut journal = self.take_journal().await?;
@@ -233,7 +253,7 @@ impl Writer {
         for change in &changes {
             self.manifest.apply(change.clone());
         }
-        changes.extend(self.closing(&done, plan, counted));
+        changes.extend(self.closing(&done, plan, asked));
         // Another's reign has a journal of its own; this one's would say what is no longer so.
         if !matches!(done.stopped, Some(Stop::Dethroned)) {
             let result: std::io::Result<_> = self
@@ -286,7 +306,10 @@ impl Writer {
             Some(Change::Put(
                 object.key.clone(),
                 Entry {
+                    etag: object.etag.clone(),
                     modified: object.modified,
+                    // Another ETag is a release's, which is no MD5.
+                    md5: entry.md5 && entry.etag == object.etag,
                     ..entry.clone()
                 },
             ))
@@ -311,6 +334,10 @@ impl Writer {
         let mut entry = file.entry;
         entry.local.ctime = ctime;
         tally.published(file.why, entry.size);
+        if file.why == Why::Repair {
+            // What was damaged may have been a generation's file too.
+            self.suspect_generation();
+        }
         self.setbacks.clear(&path);
         self.suspects.remove(&path);
         self.unmanaged.remove(&path);
@@ -318,11 +345,11 @@ impl Writer {
     }
 
     /// What the next reign must know of this pass; applied, and returned for the journal.
-    fn closing(&mut self, done: &Done, plan: &Plan, counted: u64) -> Vec<Change> {
+    fn closing(&mut self, done: &Done, plan: &Plan, asked: Asked) -> Vec<Change> {
         let files = self.manifest.files.len() as u64;
         let mut changes = Vec::new();
         let mut history = self.manifest.history.clone();
-        if history.note(now(), files, counted.min(done.removed)) {
+        if history.note(now(), files, asked.counted.min(done.removed)) {
             changes.push(Change::History(history));
         }
         if done.stopped.is_none() && self.completes(plan) {
@@ -337,8 +364,25 @@ impl Writer {
             .iter()
             .cloned()
             .for_each(|change| self.manifest.apply(change));
+        if done.stopped.is_none()
+            && let Some(change) = self.next_generation(asked.release, asked.held, &plan.rejected)
+        {
+            self.manifest.apply(change.clone());
+            changes.push(change);
+        }
         changes
     }
+}
+
+/// What a pass asked of the gate and of the source, and must know when it closes.
+#[derive(Clone, Copy)]
+struct Asked {
+    /// Deletes that count against the limit.
+    counted: u64,
+    /// Whether deletes are held.
+    held: bool,
+    /// Whether the source names a release, which lands whole or not at all.
+    release: bool,
 }
 
 /// The time of a file that is published: now, or the second after the one it had. Python's cache

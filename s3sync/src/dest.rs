@@ -3,80 +3,31 @@
 //! Each path is walked part by part from an open handle, and no part may be a symbolic link, so no
 //! key and no change below DEST leads outside. It needs only what NFS 4.1 has.
 
+use crate::generations::{Home, layout};
 use crate::key;
+use crate::manifest::journal;
+use crate::settings::Layout;
 use crate::state::StateDir;
-use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 use std::collections::HashMap;
-use std::fmt;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+mod error;
+mod open;
+
+pub use error::{DestError, cause, is_absent, is_obstruction};
+
+/// The tree that generations are linked from, in the state directory.
+pub const TREE: &str = "tree";
 /// The state directory's name below DEST.
 pub const STATE: &str = ".s3sync";
-/// Hides everything beside it: `[^~]*` covers every name as a regular expression (Airflow 2) and as
-/// a glob (Airflow 3).
-const AIRFLOWIGNORE: &str = "[^~]*\n";
 /// Handles kept at once; a tree may have more directories than a process may have descriptors.
 const MOST_HANDLES: usize = 256;
-
-/// What went wrong below DEST, for the person on call.
-#[derive(Debug)]
-pub struct DestError {
-    doing: &'static str,
-    path: String,
-    /// The system's error.
-    pub error: io::Error,
-}
-
-impl DestError {
-    /// `doing` to `path` failed with `error`.
-    pub fn new(doing: &'static str, path: impl Into<String>, error: impl Into<io::Error>) -> Self {
-        DestError {
-            doing,
-            path: path.into(),
-            error: error.into(),
-        }
-    }
-
-    /// Whether the file system has no room: waiting or a person may help, another file will not.
-    pub fn is_full(&self) -> bool {
-        matches!(
-            self.error.kind(),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-        )
-    }
-}
-
-impl fmt::Display for DestError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let DestError { doing, path, error } = self;
-        write!(formatter, "cannot {doing} {path}: {}", cause(error))
-    }
-}
-
-impl std::error::Error for DestError {}
-
-/// A system error, and what to do about it.
-pub fn cause(error: &io::Error) -> String {
-    let advice = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "free some room or raise the quota"
-        }
-        io::ErrorKind::ReadOnlyFilesystem => {
-            "mount it writable for this container (readOnly: false)"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "let this user write there (EFS access point, owner, mode)"
-        }
-        io::ErrorKind::StaleNetworkFileHandle => "the file system was replaced: start again",
-        _ => return error.to_string(),
-    };
-    format!("{error}; {advice}")
-}
 
 /// What is at a path, without following a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +74,9 @@ pub struct Modes {
 #[derive(Debug)]
 pub struct Dest {
     path: PathBuf,
+    /// What this keeps equal to the source: DEST, or the tree that generations are linked from.
+    tree: PathBuf,
+    home: Option<Home>,
     root: Arc<OwnedFd>,
     identity: (u64, u64),
     state: Arc<StateDir>,
@@ -133,86 +87,32 @@ pub struct Dest {
 }
 
 impl Dest {
-    /// Opens DEST for writing; makes it and the state directory where they are not.
-    pub fn open(path: &Path, state: Option<&Path>, modes: Modes) -> Result<Self, DestError> {
-        let shown = path.display().to_string();
-        let fail = |doing, error: io::Error| DestError::new(doing, shown.clone(), error);
-        refuse_link(path).map_err(|error| fail("use", error))?;
-        make_all(path, modes).map_err(|error| fail("make", error))?;
-        let root = open_directory(path).map_err(|error| fail("open", error))?;
-        rustix::fs::accessat(
-            &root,
-            ".",
-            Access::WRITE_OK | Access::EXEC_OK,
-            AtFlags::EACCESS,
-        )
-        .or_else(ignore_unknown_flag)
-        .map_err(|error| fail("write to", error.into()))?;
-        let state_path = state.map_or_else(|| path.join(STATE), Path::to_path_buf);
-        let shown = state_path.display().to_string();
-        let fail = |doing, error: io::Error| DestError::new(doing, shown.clone(), error);
-        refuse_link(&state_path).map_err(|error| fail("use", error))?;
-        make_all(&state_path, modes).map_err(|error| fail("make", error))?;
-        let dest = Dest::assemble(path, &state_path, root, modes)?;
-        dest.write_airflowignore()
-            .map_err(|error| fail("write .airflowignore in", error))?;
-        Ok(dest)
-    }
-
-    /// Opens DEST and its state for reading only; `None` where there is no DEST yet.
-    pub fn look(path: &Path, state: Option<&Path>) -> Result<Option<Self>, DestError> {
-        let shown = path.display().to_string();
-        let root = match open_directory(path) {
-            Ok(root) => root,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(DestError::new("open", shown, error)),
-        };
-        let state_path = state.map_or_else(|| path.join(STATE), Path::to_path_buf);
-        let has_state = state_path.is_dir();
-        let handle_path = if has_state {
-            state_path
-        } else {
-            path.to_path_buf()
-        };
-        let modes = Modes {
-            file: 0o664,
-            directory: 0o775,
-        };
-        let dest = Dest::assemble(path, &handle_path, root, modes)?;
-        Ok(Some(Dest { has_state, ..dest }))
-    }
-
-    fn assemble(
-        path: &Path,
-        state_path: &Path,
-        root: OwnedFd,
-        modes: Modes,
-    ) -> Result<Self, DestError> {
-        let shown = state_path.display().to_string();
-        let fail = |error: io::Error| DestError::new("open", shown.clone(), error);
-        let state = StateDir::at(state_path).map_err(fail)?;
-        let root_stat = rustix::fs::fstat(&root).map_err(|error| fail(error.into()))?;
-        let state_stat = rustix::fs::fstat(state.handle()).map_err(|error| fail(error.into()))?;
-        if root_stat.st_dev != state_stat.st_dev {
-            let why = "it is on another file system than DEST, where a rename cannot reach; give a --state-dir beside DEST";
-            return Err(DestError::new("use", shown, io::Error::other(why)));
-        }
-        let below = below(path, state_path).filter(|below| !below.is_empty());
-        Ok(Dest {
-            path: path.to_path_buf(),
-            identity: (root_stat.st_dev, root_stat.st_ino),
-            root: Arc::new(root),
-            state: Arc::new(state),
-            state_below: below.or_else(|| Some(STATE.to_string())),
-            has_state: true,
-            modes,
-            handles: Mutex::default(),
-        })
-    }
-
     /// The path as it was given.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The directory that is kept equal to the source: DEST, or the tree that generations are linked
+    /// from.
+    pub fn tree(&self) -> &Path {
+        &self.tree
+    }
+
+    /// Its handle.
+    pub(crate) fn root(&self) -> &OwnedFd {
+        &self.root
+    }
+
+    /// Where generations are; `None` in place.
+    pub fn home(&self) -> Option<&Home> {
+        self.home.as_ref()
+    }
+
+    /// Whether readers find a tree: in place always, else once `current` names one.
+    pub fn offers_a_tree(&self) -> bool {
+        let Some(home) = &self.home else { return true };
+        let current = home.current().ok().flatten();
+        current.is_some_and(|id| home.holds(id).is_ok_and(|holds| holds))
     }
 
     /// The state directory.
@@ -235,17 +135,45 @@ impl Dest {
         self.modes
     }
 
+    /// Refuses a DEST that a process of the other layout has taken since it was opened.
+    pub fn check_layout(&self) -> Result<(), DestError> {
+        let layout = match self.home {
+            Some(_) => Layout::Generations,
+            None => Layout::InPlace,
+        };
+        let found = match (self.state.holds(TREE), self.state.holds(journal::NAME)) {
+            (Ok(tree), Ok(manifest)) => layout::found(tree, manifest),
+            (Err(error), _) | (_, Err(error)) => {
+                return Err(DestError::new(
+                    "read the state of",
+                    self.path.display().to_string(),
+                    error,
+                ));
+            }
+        };
+        layout::agree(found, layout)
+            .map_err(|error| DestError::new("use", self.path.display().to_string(), error))
+    }
+
     /// Whether the path still leads to the directory that was opened: not to a link, not to another.
     pub fn check_in_place(&self) -> Result<(), DestError> {
-        let fail = |error: io::Error| DestError::new("use", self.path.display().to_string(), error);
-        refuse_link(&self.path).map_err(fail)?;
-        let stat = rustix::fs::lstat(&self.path).map_err(|error| fail(error.into()))?;
-        if (stat.st_dev, stat.st_ino) != self.identity {
-            return Err(fail(io::Error::other(
-                "another directory stands in its place",
-            )));
+        let check = |path: &Path, identity| {
+            let fail = |error: io::Error| DestError::new("use", path.display().to_string(), error);
+            let stat = rustix::fs::lstat(path).map_err(|error| fail(error.into()))?;
+            if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+                return Err(fail(open::it_is_a_link()));
+            }
+            if (stat.st_dev, stat.st_ino) != identity {
+                return Err(fail(io::Error::other(
+                    "another directory stands in its place",
+                )));
+            }
+            Ok(())
+        };
+        if let Some(home) = &self.home {
+            check(&self.path, home.identity())?;
         }
-        Ok(())
+        check(&self.tree, self.identity)
     }
 
     /// What is at `path`; `None` for nothing, or where a directory above it is none.
@@ -256,9 +184,21 @@ impl Dest {
             Err(error) => return Err(error),
         };
         match rustix::fs::statat(&directory, leaf, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(Found::of(&stat))),
+            Ok(stat) => Ok(Some(Found {
+                ctime: self.known_ctime(&stat),
+                ..Found::of(&stat)
+            })),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The time of change, where it says something: each generation that links a file sets it, and so
+    /// with generations it is 0, not known.
+    pub(crate) fn known_ctime(&self, stat: &rustix::fs::Stat) -> i64 {
+        match self.home {
+            Some(_) => 0,
+            None => Found::of(stat).ctime,
         }
     }
 
@@ -345,36 +285,6 @@ impl Dest {
         let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
         handles.retain(|known, _| !key::is_at_or_below(known, path));
     }
-
-    fn write_airflowignore(&self) -> io::Result<()> {
-        const NAME: &str = ".airflowignore";
-        if self.state.read(NAME)?.as_deref() == Some(AIRFLOWIGNORE) {
-            return Ok(());
-        }
-        self.state.create(NAME)?.write_all(AIRFLOWIGNORE.as_bytes())
-    }
-}
-
-/// Whether an error says that a path is not there, a part of it being absent, a file, or a link.
-pub fn is_absent(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    ) || is_link(error)
-}
-
-/// Whether something stands in the way of a path: a file or link above it, a directory at it.
-pub fn is_obstruction(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotADirectory
-            | io::ErrorKind::IsADirectory
-            | io::ErrorKind::DirectoryNotEmpty
-    ) || is_link(error)
-}
-
-fn is_link(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(Errno::LOOP.raw_os_error())
 }
 
 /// Reads a file to its end in pieces of a fixed size.
@@ -404,46 +314,4 @@ pub fn times(mtime: i64) -> Timestamps {
         last_access: time,
         last_modification: time,
     }
-}
-
-fn refuse_link(path: &Path) -> io::Result<()> {
-    match std::fs::symlink_metadata(path) {
-        Ok(data) if data.file_type().is_symlink() => Err(io::Error::other(
-            "it is a symbolic link; name the directory that it leads to",
-        )),
-        Ok(data) if !data.is_dir() => Err(io::Error::other("it is no directory")),
-        _ => Ok(()),
-    }
-}
-
-fn make_all(path: &Path, modes: Modes) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    if path.is_dir() {
-        return Ok(());
-    }
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(modes.directory)
-        .create(path)
-}
-
-fn open_directory(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(path, flags, Mode::empty())?)
-}
-
-/// Kernels before 5.8 and some emulations know no flags here; a first write will tell instead.
-fn ignore_unknown_flag(error: Errno) -> Result<(), Errno> {
-    match error {
-        Errno::INVAL | Errno::NOSYS => Ok(()),
-        error => Err(error),
-    }
-}
-
-fn below(directory: &Path, path: &Path) -> Option<String> {
-    let (directory, path) = (directory.canonicalize().ok()?, path.canonicalize().ok()?);
-    path.strip_prefix(directory)
-        .ok()?
-        .to_str()
-        .map(ToString::to_string)
 }

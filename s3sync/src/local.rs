@@ -94,7 +94,7 @@ pub fn unmanaged(
     filter: &Filter,
     manifest: &Manifest,
 ) -> io::Result<BTreeSet<Box<str>>> {
-    let (files, _) = walk(dest.path(), filter, dest.state_below(), false)?;
+    let (files, _) = walk(dest.tree(), filter, dest.state_below(), false)?;
     let unknown = files
         .into_iter()
         .filter(|file| !manifest.files.contains_key(&file.path));

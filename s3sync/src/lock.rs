@@ -41,6 +41,9 @@ pub struct Heartbeat {
     pub complete: bool,
     /// The revision in DEST.
     pub revision: Option<String>,
+    /// The current generation, where they are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<String>,
     /// The writer left in good order, with nothing half done.
     pub ended: bool,
 }

@@ -36,10 +36,11 @@ pub async fn once(
         &settings.patterns,
         &settings.transfer,
         &settings.local,
+        &settings.landing,
         Duration::from_secs(300),
     )?;
     let dest = around
-        .dest(&settings.ends, &settings.local)
+        .dest(&settings.ends, &settings.local, &settings.landing)
         .await
         .map_err(Failure::from)?;
     let source = around.source(&settings.ends.source, &settings.transfer);
@@ -141,11 +142,13 @@ async fn passes(writer: &mut Writer, board: &Board) -> Result<Tally, Failure> {
         let passed = writer.pass(Duration::ZERO, |_| board.listed()).await?;
         board.passed(writer, &passed, begun.elapsed().as_secs_f64());
         tally.add(passed.tally);
-        if !passed.held_back || number == PASSES {
+        // What had to be repaired before it could be a generation takes another pass.
+        if !passed.held_back && !writer.is_unlanded() || number == PASSES {
             break;
         }
         tokio::time::sleep(PAUSE).await;
     }
+    writer.cleaned_up().await;
     Ok(tally)
 }
 

@@ -1,4 +1,4 @@
-//! One pass, the story in order: list, plan, prepare, ask the gate, publish, remember.
+//! One pass, the story in order: list or read the release, plan, prepare, ask the gate, publish, remember.
 
 use crate::dest::DestError;
 use crate::failure::Failure;
@@ -15,6 +15,8 @@ use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
+
+mod look;
 
 /// Objects that could not be fetched in this pass, by path.
 pub(crate) type Failures = BTreeMap<Box<str>, (Fetch, SourceError)>;
@@ -39,18 +41,27 @@ pub struct Passed {
 }
 
 impl Writer {
-    /// Makes a pass. With `settle`, what changed is published once two listings agree that long apart.
-    /// `listed` is called after each complete listing.
+    /// Makes a pass. With `settle`, what changed is published once two listings agree that long apart; a
+    /// release changes as a whole and needs no second look. `listed` is called whenever it is known what
+    /// the source holds.
     pub async fn pass(
         &mut self,
         settle: Duration,
         mut listed: impl FnMut(&Listing),
     ) -> Result<Passed, Failure> {
-        let mut listing = self.shop.source.list().await?;
+        let Some(mut listing) = self.look().await? else {
+            // Of a release that is refused nothing is known.
+            if self.follow.refusal().is_none() {
+                listed(&Listing::default());
+            }
+            self.land().await?;
+            return Ok(self.repeat());
+        };
         listed(&listing);
         let mut plan = self.plan(&listing);
+        self.approvals_of(&plan, &mut listing).await?;
         if self.is_quiet(&plan, &listing) {
-            return self.end_quietly(plan, &listing).await;
+            return self.end_quietly(plan, listing).await;
         }
         // What is to be fetched is in the plan; of the rest one number is enough to compare with.
         let mut print = take_fingerprint(&mut listing);
@@ -58,21 +69,30 @@ impl Writer {
         let mut failures = Failures::new();
         let mut wait = settle;
         loop {
+            let whole = listing.release.is_some();
             let moved = {
-                let wait = tokio::time::sleep(wait);
+                let wait = tokio::time::sleep(if whole { Duration::ZERO } else { wait });
                 let (moved, ()) = tokio::join!(self.prepare(&plan, &mut failures), wait);
                 moved?
             };
             let late = begun.elapsed() >= SETTLED_AFTER;
-            if !moved && (settle.is_zero() || late) {
+            if whole || !moved && (settle.is_zero() || late) {
                 break;
             }
             wait = settle.max(MOVED_WAIT);
-            listing = self.shop.source.list().await?;
+            // No pointer was there, so it is a listing, or the first release.
+            let Some(next) = self.look().await? else {
+                break;
+            };
+            listing = next;
             listed(&listing);
             plan = self.plan(&listing);
+            self.approvals_of(&plan, &mut listing).await?;
             let before = std::mem::replace(&mut print, take_fingerprint(&mut listing));
             let same = print == before;
+            if listing.release.is_some() {
+                continue;
+            }
             if same && !moved {
                 break;
             }
@@ -81,7 +101,11 @@ impl Writer {
                 break;
             }
         }
-        self.commit(plan, listing, failures).await
+        let (release, wanted) = (listing.release.clone(), plan.wanted);
+        let passed = self.commit(plan, listing, failures).await?;
+        let landed = self.has_landed();
+        self.follow.settle(release, &passed, wanted, landed);
+        Ok(passed)
     }
 
     fn plan(&mut self, listing: &Listing) -> Plan {
@@ -118,7 +142,9 @@ impl Writer {
             && plan.forget.is_empty()
             && plan.make_directories.is_empty()
             && plan.drop_directories.is_empty();
-        if !still {
+        // What failed of a release keeps all of it away, until it is there.
+        let failed = listing.release.is_some() && self.setbacks.has_failed();
+        if !still || failed {
             return false;
         }
         if plan.missing.is_empty() {
@@ -134,7 +160,7 @@ impl Writer {
             }
     }
 
-    async fn end_quietly(&mut self, plan: Plan, listing: &Listing) -> Result<Passed, Failure> {
+    async fn end_quietly(&mut self, plan: Plan, listing: Listing) -> Result<Passed, Failure> {
         if plan.missing.is_empty() {
             self.held = None;
         }
@@ -146,13 +172,20 @@ impl Writer {
             };
             self.record(vec![Change::Complete(complete)]).await?;
         }
+        let partial = plan.rejected.clone();
         self.rejected = self.rejected_of(plan.rejected);
-        Ok(Passed {
+        self.land_quietly(listing.release.is_some(), &partial)
+            .await?;
+        let passed = Passed {
             tally,
             pages: listing.pages,
             held_back: false,
             quiet: true,
-        })
+        };
+        let landed = self.has_landed();
+        self.follow
+            .settle(listing.release, &passed, plan.wanted, landed);
+        Ok(passed)
     }
 
     pub(crate) fn completes(&self, plan: &Plan) -> bool {
@@ -190,15 +223,17 @@ impl Writer {
             fetch: (*fetch).clone(),
             known: files.get(fetch.path()).cloned(),
         });
-        let progress = &mut self.progress;
+        let (progress, setbacks) = (&mut self.progress, &mut self.setbacks);
         // Each outcome is put away as it comes: 20,000 of them at once would be megabytes.
         let ended = |outcome| match outcome {
             Outcome::Ready(path, file) => {
                 progress.file(file.entry.size);
+                setbacks.fetched(&path);
                 waiting.insert(path, file);
             }
             Outcome::Same(path, entry) => {
                 progress.file(entry.size);
+                setbacks.fetched(&path);
                 same.insert(path, entry);
             }
             Outcome::Moved => moved = true,

@@ -118,6 +118,13 @@ impl Workshop {
         };
         match self.source.fetch(object, open).await {
             Ok(fetched) => self.settle(job, local, fetched.done).await,
+            // A release does not move: what it needs is there or it is not.
+            Err(SourceError {
+                kind: Kind::Gone, ..
+            }) if object.content().is_some() => {
+                let missing = self.source.missing_content(object);
+                failed(job.fetch, missing)
+            }
             Err(SourceError {
                 kind: Kind::Changed | Kind::Gone,
                 ..
@@ -159,8 +166,12 @@ impl Workshop {
             .known
             .as_ref()
             .is_some_and(|known| known.sha256 == bytes.sha256 && known.etag == object.etag);
-        if md5 || published {
+        let content = object.content();
+        if md5 || published || content == Some(bytes.sha256) {
             return Ok(Some(entry_of(object, bytes.sha256, md5, local.found)));
+        }
+        if content.is_some() {
+            return Ok(None);
         }
         let checksum = match self.source.stored_checksum(object).await {
             Ok(Some(checksum)) => checksum,
@@ -186,6 +197,15 @@ impl Workshop {
     /// The object is in staging: publish it, unless DEST has these bytes.
     async fn settle(&self, job: Job, local: Option<Looked>, staged: Staged) -> Outcome {
         let Job { fetch, known } = job;
+        if fetch
+            .object
+            .content()
+            .is_some_and(|wanted| wanted != staged.sha256)
+        {
+            let error = self.source.other_content(&fetch.object, &staged.sha256);
+            self.discard(&staged).await;
+            return failed(fetch, error);
+        }
         let there = match (&local, &known) {
             (Some(local), _) => local
                 .bytes
@@ -198,9 +218,7 @@ impl Workshop {
             (None, _) => None,
         };
         if let Some(local) = there {
-            let (stage, done) = (Arc::clone(&self.stage), staged.clone());
-            // What cannot be removed now is swept when the next reign begins.
-            let _ = self.blocking("remove", move || stage.discard(&done)).await;
+            self.discard(&staged).await;
             let entry = Entry {
                 local,
                 ..entry_of_staged(&fetch.object, &staged, 0)
@@ -220,6 +238,14 @@ impl Workshop {
                 why: fetch.why,
             },
         )
+    }
+
+    async fn discard(&self, staged: &Staged) {
+        let (stage, staged) = (Arc::clone(&self.stage), staged.clone());
+        // What cannot be removed now is swept when the next reign begins.
+        let _ = self
+            .blocking("remove", move || stage.discard(&staged))
+            .await;
     }
 
     /// Runs `work` on a thread that the file system may hold up.

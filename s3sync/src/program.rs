@@ -2,6 +2,8 @@
 
 use crate::inspect::{self, Answer};
 use crate::once;
+use crate::publish;
+use crate::reporter::check_environment;
 use crate::session::{Ending, Surroundings};
 use crate::settings::{self, Checksums, Command, Settings, Transfer};
 use crate::watch;
@@ -73,7 +75,17 @@ fn check(command: &Command) -> Result<(), String> {
         Command::Plan(plan) | Command::Verify(plan) => {
             answers_on_stdout(&plan.metrics).and_then(|()| lives_on(&plan.metrics))
         }
-        Command::Watch(_) | Command::Digest(_) | Command::Approve(_) => Ok(()),
+        Command::Watch(watch) if watch.report.is_some() => {
+            check_environment(&watch.metrics.environment)
+        }
+        Command::Watch(_)
+        | Command::Digest(_)
+        | Command::Approve(_)
+        | Command::Publish(_)
+        | Command::Releases(_)
+        | Command::Rollback(_)
+        | Command::Prune(_)
+        | Command::Wait(_) => Ok(()),
     }
 }
 
@@ -169,6 +181,15 @@ async fn act(
             let source = around.source(&settings.source, &transfer);
             unless_stopped(&around, inspect::approve(settings, &source)).await
         }
+        Command::Publish(settings) => stoppable(&around, publish::publish(settings, &around)).await,
+        Command::Releases(settings) => {
+            unless_stopped(&around, publish::releases(settings, &around)).await
+        }
+        Command::Rollback(settings) => {
+            stoppable(&around, publish::rollback(settings, &around)).await
+        }
+        Command::Prune(settings) => answer(publish::prune(settings, &around).await),
+        Command::Wait(settings) => stoppable(&around, publish::wait(settings, &around)).await,
         // Handled before there was a runtime: it needs none.
         Command::Digest(settings) => answer(inspect::digest(settings)),
     }
@@ -182,6 +203,14 @@ async fn unless_stopped(
         result = work => answer(result),
         () = around.shutdown.wait() => Exit::Done,
     }
+}
+
+/// A stopped `publish` is no published release: 69, so that nothing goes on as if it were.
+async fn stoppable(
+    around: &Surroundings,
+    work: impl Future<Output = Result<Answer, Ending>>,
+) -> Exit {
+    answer(publish::unless_stopped(around, work).await)
 }
 
 fn metrics(settings: &MetricsSettings, around: &Surroundings) -> Result<Metrics, Ending> {
@@ -262,7 +291,10 @@ mod tests {
 
     #[test]
     fn every_command_has_help() {
-        for command in ["once", "watch", "plan", "verify", "digest", "approve"] {
+        for command in [
+            "once", "watch", "plan", "verify", "digest", "approve", "publish", "releases",
+            "rollback", "prune", "wait",
+        ] {
             assert_eq!(exit(&[command, "--help"]), Exit::Done, "{command}");
         }
     }

@@ -1,6 +1,7 @@
 //! What a pass did, in words and in JSON.
 
 use crate::plan::{Rejected, Why};
+use crate::revision::hex;
 use crate::writer::Writer;
 use agent::exit::Exit;
 use serde::Serialize;
@@ -63,6 +64,12 @@ impl Tally {
 #[derive(Debug, Serialize)]
 pub struct Report {
     revision: String,
+    /// Of a source with a pointer; null when DEST is not that release yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    release: Option<Option<String>>,
+    /// With generations: the current one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generation: Option<String>,
     listed: u64,
     added: u64,
     updated: u64,
@@ -100,6 +107,11 @@ impl Report {
         };
         Report {
             revision: writer.revision().to_string(),
+            release: writer
+                .follow
+                .is_release()
+                .then(|| writer.follow.landed().map(|release| hex(&release.id))),
+            generation: writer.generation().map(|id| id.to_string()),
             listed: tally.listed,
             added: tally.added,
             updated: tally.updated,
@@ -137,6 +149,15 @@ impl Report {
             let _ = writeln!(text, "{name:<13}{value}");
         };
         line("revision", self.revision.clone());
+        if let Some(release) = &self.release {
+            line(
+                "release",
+                release.clone().unwrap_or_else(|| "not yet".to_string()),
+            );
+        }
+        if let Some(generation) = &self.generation {
+            line("generation", generation.clone());
+        }
         line("listed", self.listed.to_string());
         line("added", self.added.to_string());
         line("updated", self.updated.to_string());

@@ -8,7 +8,7 @@ pub type Hash = [u8; 32];
 
 /// The digest of a set of paths and their bytes: SHA-256 over one line a file, sorted by path as
 /// bytes, of the file's SHA-256 in hexadecimal, two spaces, the path, and a NUL.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Revision(Hash);
 
 impl Revision {
@@ -22,6 +22,17 @@ impl Revision {
             digest.update([0]);
         }
         Revision(digest.finalize().into())
+    }
+
+    /// From its hexadecimal text.
+    pub fn parse(text: &str) -> Option<Self> {
+        let lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+        unhex(text).filter(|_| lower).map(Revision)
+    }
+
+    /// The digest itself.
+    pub fn hash(self) -> Hash {
+        self.0
     }
 }
 

@@ -130,7 +130,7 @@ fn look(dest: &Dest, seen: &Seen, read: &mut u64) -> io::Result<Look> {
     if !found.kind.is_file() || found.size != seen.size || !seen.local.matches(now) {
         return Ok(Look::Drifted);
     }
-    let fine = if seen.local.ctime == 0 {
+    let fine = if seen.local.ctime == 0 && found.ctime != 0 {
         Look::Learned(found.ctime)
     } else {
         Look::Fine

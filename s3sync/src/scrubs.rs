@@ -6,6 +6,7 @@ use crate::local;
 use crate::manifest::{Change, Manifest};
 use crate::pass::now;
 use crate::prepare::blocking;
+use crate::revision::Revision;
 use crate::scrub::{self, Findings};
 use crate::settings::Watch;
 use crate::writer::Writer;
@@ -19,8 +20,13 @@ use tracing::warn;
 /// The longest sleep while nothing is due.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// What a light scrub found, and every file below DEST if that could be walked.
-type Looked = (Findings, Option<BTreeSet<Box<str>>>);
+/// What a light scrub found, every file below DEST if that could be walked, and what is wrong with the
+/// current generation.
+type Looked = (
+    Findings,
+    Option<BTreeSet<Box<str>>>,
+    Option<(Revision, String)>,
+);
 
 /// The scrubs of a reign, light and deep, at most one of each at a time.
 pub(crate) struct Scrubs {
@@ -81,14 +87,19 @@ impl Scrubs {
                 }
                 Some(looked) = ended(&mut self.light) => {
                     self.light = None;
-                    let (findings, unmanaged) = looked?;
+                    let (findings, unmanaged, generation) = looked?;
                     writer.look_again();
                     if let Some(unmanaged) = unmanaged {
                         writer.unmanaged = unmanaged.into_iter().filter(|path| !writer.manifest().files.contains_key(path)).collect();
                     }
+                    let mend = writer.take_generation(generation);
                     if take(writer, findings, "light") {
                         return Ok(());
                     }
+                    if mend {
+                        writer.land().await?;
+                    }
+                    writer.clean_up();
                 }
                 Some(findings) = ended(&mut self.deep) => {
                     self.deep = None;
@@ -123,7 +134,7 @@ impl Scrubs {
             .unwrap_or_else(|| Instant::now() + LONGEST_WAIT)
     }
 
-    fn start_due(&mut self, writer: &Writer) {
+    fn start_due(&mut self, writer: &mut Writer) {
         let at = Instant::now();
         if self.light.is_none() && at >= self.next {
             self.next = at + self.every;
@@ -133,6 +144,7 @@ impl Scrubs {
                 Arc::clone(writer.dest()),
             );
             let (filter, status) = (writer.rules().filter.clone(), writer.status().clone());
+            let generation = writer.generation_look();
             self.light = Some(tokio::spawn(async move {
                 blocking(&status, "scrub", move || {
                     // The handles would lead to a directory that was moved away, where all is well.
@@ -142,6 +154,7 @@ impl Scrubs {
                     Ok((
                         findings,
                         local::unmanaged(&dest, &filter, &Manifest::default()).ok(),
+                        generation.and_then(|generation| generation.run()),
                     ))
                 })
                 .await

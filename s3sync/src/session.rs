@@ -5,7 +5,9 @@ use crate::failure::Failure;
 use crate::lock::{self, Attempt, Heartbeat, Lock};
 use crate::pass::now;
 use crate::prepare::blocking;
-use crate::settings::{Checksums, Deletes, Ends, LocalFiles, OnFailure, Patterns, Transfer};
+use crate::settings::{
+    Checksums, Deletes, Ends, Landing, LocalFiles, OnFailure, Patterns, Transfer,
+};
 use crate::source::{Options, Source};
 use crate::writer::Rules;
 use agent::exit::Exit;
@@ -68,14 +70,20 @@ impl Surroundings {
     }
 
     /// DEST, opened for writing on a thread that may hang.
-    pub async fn dest(&self, ends: &Ends, local: &LocalFiles) -> Result<Arc<Dest>, DestError> {
+    pub async fn dest(
+        &self,
+        ends: &Ends,
+        local: &LocalFiles,
+        landing: &Landing,
+    ) -> Result<Arc<Dest>, DestError> {
+        let layout = landing.layout;
         let (path, state) = (ends.dest.clone(), local.state_dir.clone());
         let modes = Modes {
             file: local.file_mode,
             directory: local.dir_mode,
         };
         let opened = blocking(&self.status, "open", move || {
-            Dest::open(&path, state.as_deref(), modes)
+            Dest::open_as(layout, &path, state.as_deref(), modes)
         })
         .await;
         opened.map(Arc::new)
@@ -124,6 +132,7 @@ pub fn rules(
     patterns: &Patterns,
     transfer: &Transfer,
     local: &LocalFiles,
+    landing: &Landing,
     pause: Duration,
 ) -> Result<Rules, Ending> {
     Ok(Rules {
@@ -135,6 +144,7 @@ pub fn rules(
         adopt: local.adopt,
         concurrency: transfer.concurrency,
         obstruction_pause: pause,
+        keep: landing.keep(),
     })
 }
 

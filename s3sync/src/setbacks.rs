@@ -40,6 +40,8 @@ pub struct Setback {
 #[derive(Clone, Debug, Default)]
 pub struct Setbacks {
     by_path: BTreeMap<Box<str>, Setback>,
+    /// Something was forgotten that the next plan must look at.
+    again: bool,
 }
 
 impl Setbacks {
@@ -87,6 +89,7 @@ impl Setbacks {
     /// Drops from `fetch` what is not worth a try at `now`, and forgets paths that nothing wants any
     /// more or that were kept.
     pub fn apply(&mut self, fetch: &mut Vec<Fetch>, now: i64) {
+        self.again = false;
         if self.by_path.is_empty() {
             return;
         }
@@ -107,8 +110,35 @@ impl Setbacks {
 
     /// Believes in no obstruction any more: something below DEST changed.
     pub fn look_again(&mut self) {
+        let before = self.by_path.len();
         self.by_path
             .retain(|_, setback| setback.how != How::Obstructed);
+        self.again |= self.by_path.len() < before;
+    }
+
+    /// Whether a plan at `now` would try something again.
+    pub fn is_due(&self, now: i64) -> bool {
+        self.again || self.by_path.values().any(|setback| setback.next <= now)
+    }
+
+    /// Whether an object failed that is still wanted.
+    pub fn has_failed(&self) -> bool {
+        self.by_path
+            .values()
+            .any(|setback| setback.how == How::Failed)
+    }
+
+    /// Whether the path has a setback.
+    pub fn has(&self, path: &str) -> bool {
+        self.by_path.contains_key(path)
+    }
+
+    /// Forgets the failures of a path whose object has come, and waits to be published.
+    pub fn fetched(&mut self, path: &str) {
+        let failed = |setback: &Setback| setback.how == How::Failed;
+        if self.by_path.get(path).is_some_and(failed) {
+            self.by_path.remove(path);
+        }
     }
 
     /// Forgets a path that was kept.
@@ -193,6 +223,22 @@ mod tests {
         assert!(!tried(&mut setbacks, 1_999) && tried(&mut setbacks, 2_000));
         (0..40).for_each(|_| fail(&mut setbacks, &bad, 0));
         assert!(!tried(&mut setbacks, 59_999) && tried(&mut setbacks, 60_000));
+    }
+
+    #[test]
+    fn a_try_is_due_when_its_time_has_come_or_something_made_room() {
+        let mut setbacks = Setbacks::default();
+        assert!(!setbacks.is_due(i64::MAX) && !setbacks.has_failed());
+        (0..3).for_each(|_| fail(&mut setbacks, &fetch("1"), 0));
+        assert!(setbacks.has_failed() && !setbacks.is_due(1_999) && setbacks.is_due(2_000));
+        setbacks.clear("a");
+        let object = fetch("1").object;
+        setbacks.note(&object, How::Obstructed, "why".into(), Exit::Done, 0, PAUSE);
+        assert!(!setbacks.has_failed() && !setbacks.is_due(0));
+        setbacks.look_again();
+        assert!(setbacks.is_due(0));
+        setbacks.apply(&mut vec![fetch("1")], 0);
+        assert!(!setbacks.is_due(i64::MAX));
     }
 
     #[test]

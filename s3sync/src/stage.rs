@@ -4,23 +4,23 @@
 //! and deleting renames into it, so when a new writer removes the directory of a writer that was
 //! frozen, nothing that one does on waking can reach DEST any more.
 
-use crate::dest::{self, Dest, Found};
-use crate::revision::{Hash, hex};
-use crate::source::Sink;
+use crate::dest::{self, Dest};
+use crate::revision::Hash;
 use agent::status::Status;
-use md5::Md5;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
-use sha2::{Digest, Sha256};
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+mod trees;
+mod writer;
+
+pub(crate) use trees::Tree;
+pub use writer::StageWriter;
+
 const STAGING: &str = "staging";
-/// The end of a zip's directory: Python's `is_zipfile` looks for nothing else.
-const ZIP_END: &[u8] = b"PK\x05\x06";
 
 /// The staging directory of one reign.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub struct Stage {
     name: String,
     handle: OwnedFd,
     file_mode: u32,
+    /// Whether bytes must reach the disk before a file counts as whole: generations promise it.
+    durable: bool,
     next: AtomicU64,
 }
 
@@ -64,17 +66,25 @@ impl Stage {
         }
         let above = rustix::fs::openat(dest.state().handle(), STAGING, flags, Mode::empty())?;
         let name = epoch.to_string();
-        for other in names(&above)? {
-            remove_tree(&above, &other)?;
-        }
+        let others = names(&above)?;
         let handle = make(&above, &name)?;
-        Ok(Stage {
+        let stage = Stage {
             above,
             name,
             handle,
             file_mode: dest.modes().file,
+            durable: dest.home().is_some(),
             next: AtomicU64::new(0),
-        })
+        };
+        for other in others {
+            if other == stage.name {
+                stage.sweep()?;
+            } else {
+                trees::adopt(&stage.above, &other, &stage)?;
+                remove_tree(&stage.above, &other)?;
+            }
+        }
+        Ok(stage)
     }
 
     /// A new file to write an object to.
@@ -89,17 +99,8 @@ impl Stage {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(self.file_mode);
         let file = rustix::fs::openat(&self.handle, &*name, flags, mode)?.into();
-        Ok(StageWriter {
-            stage: Arc::clone(self),
-            number,
-            file: Some(file),
-            size: 0,
-            sha256: Sha256::new(),
-            md5: hash_md5.then(|| (Md5::new(), etag.to_string())),
-            zip: ZipSeeker::default(),
-            status: status.clone(),
-            done: false,
-        })
+        let etag = hash_md5.then_some(etag);
+        Ok(StageWriter::new(self, number, file, etag, status))
     }
 
     /// Gives a staged file the time that readers will see.
@@ -131,10 +132,11 @@ impl Stage {
             }
             other => other?,
         }
+        if dest.home().is_some() {
+            return Ok(0);
+        }
         let stat = rustix::fs::statat(&directory, leaf, AtFlags::SYMLINK_NOFOLLOW);
-        Ok(stat.map_or(0, |stat| {
-            stat.st_ctime * 1_000_000_000 + stat.st_ctime_nsec as i64
-        }))
+        Ok(stat.map_or(0, |stat| dest.known_ctime(&stat)))
     }
 
     /// Takes the file at `path` out of DEST; returns whether there was one. A directory is left, and
@@ -163,10 +165,11 @@ impl Stage {
         self.remove(&part(staged.number))
     }
 
-    /// Removes every staged file.
+    /// Removes every staged file. Trees stay, for whoever removes them beside the passes.
     pub fn sweep(&self) -> io::Result<()> {
         names(&self.handle)?
             .iter()
+            .filter(|name| !trees::is_tree(name))
             .try_for_each(|name| self.remove(name))
     }
 
@@ -183,108 +186,8 @@ impl Stage {
     }
 }
 
-/// Writes one object to staging, hashing on the way.
-#[derive(Debug)]
-pub struct StageWriter {
-    stage: Arc<Stage>,
-    number: u64,
-    /// `None` once it is finished.
-    file: Option<File>,
-    size: u64,
-    sha256: Sha256,
-    md5: Option<(Md5, String)>,
-    zip: ZipSeeker,
-    status: Status,
-    done: bool,
-}
-
-impl Sink for StageWriter {
-    type Done = Staged;
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let file = self.file.as_mut().ok_or_else(finished)?;
-        {
-            let _activity = self.status.activity("DEST", "write");
-            file.write_all(bytes)?;
-        }
-        self.size += bytes.len() as u64;
-        self.sha256.update(bytes);
-        if let Some((md5, _)) = &mut self.md5 {
-            md5.update(bytes);
-        }
-        self.zip.look_at(bytes);
-        Ok(())
-    }
-
-    fn finish(mut self) -> io::Result<Staged> {
-        let file = self.file.take().ok_or_else(finished)?;
-        let _activity = self.status.activity("DEST", "close");
-        if self.zip.found {
-            rustix::fs::fchmod(&file, Mode::empty())?;
-        }
-        let inode = Found::at(&file)?.inode;
-        // NFS says on close that a write found no room; a dropped File would swallow it.
-        nix::unistd::close(file)?;
-        self.done = true;
-        Ok(Staged {
-            number: self.number,
-            size: self.size,
-            sha256: std::mem::take(&mut self.sha256).finalize().into(),
-            md5: self
-                .md5
-                .take()
-                .is_some_and(|(md5, etag)| hex(&md5.finalize()) == etag),
-            inode,
-            locked: self.zip.found,
-        })
-    }
-}
-
-impl Drop for StageWriter {
-    fn drop(&mut self) {
-        // A finished writer has given its file away.
-        if !self.done {
-            drop(self.file.take());
-            // What is left behind is swept when the next reign begins.
-            let _ = self.stage.remove(&part(self.number));
-        }
-    }
-}
-
 fn part(number: u64) -> String {
     format!("{number}.part")
-}
-
-fn finished() -> io::Error {
-    io::Error::other("a staged file is finished already")
-}
-
-/// Looks for the end of a zip's directory in bytes that come in pieces.
-#[derive(Debug, Default)]
-struct ZipSeeker {
-    found: bool,
-    tail: Vec<u8>,
-}
-
-impl ZipSeeker {
-    fn look_at(&mut self, bytes: &[u8]) {
-        if self.found {
-            return;
-        }
-        let keep = ZIP_END.len() - 1;
-        self.tail.extend_from_slice(&bytes[..bytes.len().min(keep)]);
-        self.found = contains(&self.tail, ZIP_END) || contains(bytes, ZIP_END);
-        if bytes.len() >= keep {
-            self.tail.clear();
-            self.tail.extend_from_slice(&bytes[bytes.len() - keep..]);
-        } else {
-            self.tail.drain(..self.tail.len().saturating_sub(keep));
-        }
-    }
-}
-
-fn contains(bytes: &[u8], part: &[u8]) -> bool {
-    memchr::memmem::find(bytes, part).is_some()
 }
 
 fn names(directory: &OwnedFd) -> io::Result<Vec<String>> {
@@ -324,6 +227,7 @@ fn ignore_absent(result: Result<(), Errno>) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::dest::Modes;
+    use crate::source::Sink;
 
     fn open(epoch: u64) -> (tempfile::TempDir, Dest, Arc<Stage>) {
         let directory = tempfile::tempdir().unwrap();

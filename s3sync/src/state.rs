@@ -63,6 +63,15 @@ impl StateDir {
         Ok(rustix::fs::renameat(&self.handle, from, &self.handle, to)?)
     }
 
+    /// Whether there is anything of this name.
+    pub fn holds(&self, name: &str) -> io::Result<bool> {
+        match rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(rustix::io::Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// When the file's content last changed by the file server's clock, milliseconds since 1970.
     pub fn modified(&self, name: &str) -> io::Result<Option<i64>> {
         match rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {

@@ -7,6 +7,7 @@ use crate::lock::{Heartbeat, Lock, STALE};
 use crate::manifest::journal;
 use crate::once::{leave, leave_in_order, name_unmanaged};
 use crate::prepare::blocking;
+use crate::reporter::Reporter;
 use crate::scrubs::Scrubs;
 use crate::session::{Ending, Surroundings, owner, rules};
 use crate::settings::{Interval, Watch, monthly_cost};
@@ -18,6 +19,9 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
+
+/// What a GET costs where a LIST costs one: 0.0004 dollars for 1,000 of them (S3 Standard, us-east-1).
+const GET_OF_LIST: f64 = 0.08;
 
 /// The longest wait after errors.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -41,13 +45,18 @@ pub async fn watch(
         &settings.patterns,
         &settings.transfer,
         &settings.local,
+        &settings.landing,
         settings.timing.scrub_interval,
     )?;
-    let board = Board::new(
+    let mut board = Board::new(
         around.status.clone(),
         metrics,
         &settings.ends.source.to_string(),
     );
+    if let Some(location) = &settings.report {
+        let reporter = Reporter::start(around.source(location, &settings.transfer));
+        board = board.reporting(reporter, &settings.metrics);
+    }
     let watcher = Watcher {
         settings,
         around,
@@ -125,7 +134,11 @@ impl Watcher<'_> {
     async fn live(&self, started: &mut bool) -> End {
         let dest = match self
             .around
-            .dest(&self.settings.ends, &self.settings.local)
+            .dest(
+                &self.settings.ends,
+                &self.settings.local,
+                &self.settings.landing,
+            )
             .await
         {
             Ok(dest) => dest,
@@ -241,7 +254,8 @@ impl Watcher<'_> {
             let complete = loaded
                 .filter(|loaded| loaded.source == ours)
                 .and_then(|loaded| loaded.manifest.complete);
-            Ok(complete.is_some_and(|complete| complete.files > 0 || rules.policy.allow_empty))
+            Ok(dest.offers_a_tree()
+                && complete.is_some_and(|complete| complete.files > 0 || rules.policy.allow_empty))
         })
         .await
     }
@@ -282,9 +296,15 @@ impl Watcher<'_> {
                 }
                 Err(failure @ Failure::Source(_)) => {
                     self.board.failed(&failure);
+                    self.board.report(writer, Some(failure.to_string()));
                     waits.next().unwrap_or(LONGEST_WAIT)
                 }
-                Err(failure) => return failure,
+                Err(failure) => {
+                    if !matches!(failure, Failure::Dethroned) {
+                        self.board.report(writer, Some(failure.to_string()));
+                    }
+                    return failure;
+                }
             };
             // Until the next poll hardly anything is needed.
             agent::footprint::release_code();
@@ -300,6 +320,16 @@ impl Watcher<'_> {
         }
         *told = Some(pages);
         let interval = self.settings.timing.interval.of(pages);
+        if pages == 0 {
+            let dollars = format!("{:.2}", monthly_cost(1, interval) * GET_OF_LIST);
+            info!(
+                interval = show_duration(interval),
+                monthly_usd = dollars,
+                event = "poll_cost",
+                "what the GETs of the pointer cost"
+            );
+            return;
+        }
         let dollars = format!("{:.2}", monthly_cost(pages, interval));
         info!(
             pages,

@@ -3,7 +3,9 @@
 use crate::dest::{Dest, DestError};
 use crate::failure::Failure;
 use crate::filter::Filter;
-use crate::gate::{Held, Policy};
+use crate::follow::Follow;
+use crate::gate::{Held, Mode, Policy};
+use crate::generations::{Keep, Reign};
 use crate::key;
 use crate::local;
 use crate::lock::Lock;
@@ -38,6 +40,8 @@ pub struct Rules {
     pub concurrency: usize,
     /// How long something in the way is believed to be there.
     pub obstruction_pause: Duration,
+    /// Which generations stay; nothing in place.
+    pub keep: Keep,
 }
 
 /// The one writer of a DEST.
@@ -50,6 +54,8 @@ pub struct Writer {
     pub(crate) manifest: Manifest,
     pub(crate) rules: Rules,
     pub(crate) setbacks: Setbacks,
+    /// The pointer to a release, where there is one.
+    pub follow: Follow,
     /// Files that a scrub found changed.
     pub suspects: BTreeSet<Box<str>>,
     /// Files below DEST that are not managed, as of the last walk.
@@ -69,6 +75,8 @@ pub struct Writer {
     pub bursting: Arc<AtomicBool>,
     /// Shown while objects are fetched.
     pub progress: Progress,
+    /// `None` in place.
+    pub(crate) generations: Option<Reign>,
     revision: Option<Revision>,
 }
 
@@ -101,13 +109,14 @@ impl Writer {
             // A fresh manifest's walk has told; else somebody may have put a file there since.
             look_first: !opened.fresh || !opened.unmanaged.is_empty(),
         };
-        Ok(Writer {
+        let mut writer = Writer {
             shop,
             lock,
             journal: Some(opened.journal),
             manifest: opened.manifest,
             rules,
             setbacks: Setbacks::default(),
+            follow: Follow::default(),
             suspects: opened.suspects,
             unmanaged: opened.unmanaged,
             waiting: BTreeMap::new(),
@@ -118,8 +127,11 @@ impl Writer {
             source_name,
             bursting: Arc::default(),
             progress: Progress::none(),
+            generations: opened.generations,
             revision: None,
-        })
+        };
+        writer.begin_generations().await?;
+        Ok(writer)
     }
 
     /// The manifest as it is now.
@@ -152,8 +164,13 @@ impl Writer {
         &self.shop.status
     }
 
-    /// The revision in DEST; computed once after each change.
+    /// The revision that readers have: of the current generation, or in place of what is managed.
     pub fn revision(&mut self) -> Revision {
+        self.generation().unwrap_or_else(|| self.tree_revision())
+    }
+
+    /// The revision of what is managed; computed once after each change.
+    pub(crate) fn tree_revision(&mut self) -> Revision {
         *self
             .revision
             .get_or_insert_with(|| self.manifest.revision())
@@ -163,8 +180,13 @@ impl Writer {
         self.revision = None;
     }
 
-    /// Whether DEST holds a complete pass that found a file, or may be empty.
+    /// Whether readers find a complete pass that found a file, or may be empty.
     pub fn is_filled(&self) -> bool {
+        self.is_complete() && (self.generations.is_none() || self.generation().is_some())
+    }
+
+    /// Whether a pass that found a file, or may be empty, was complete.
+    pub(crate) fn is_complete(&self) -> bool {
         let complete = self.manifest.complete;
         complete.is_some_and(|complete| complete.files > 0 || self.rules.policy.allow_empty)
     }
@@ -179,6 +201,10 @@ impl Writer {
     pub fn look_again(&mut self) {
         self.setbacks.look_again();
         self.blocked_directories.clear();
+        // What a walk found may be a delete now.
+        if self.rules.policy.mode == Mode::All {
+            self.follow.look_again();
+        }
     }
 
     /// Appends changes that no burst is needed for, and applies them.
@@ -246,6 +272,7 @@ struct Opened {
     suspects: BTreeSet<Box<str>>,
     unmanaged: BTreeSet<Box<str>>,
     fresh: bool,
+    generations: Option<Reign>,
 }
 
 fn load(dest: &Dest, lock: &Lock, rules: &Rules, source: &str) -> Result<Opened, Failure> {
@@ -253,6 +280,8 @@ fn load(dest: &Dest, lock: &Lock, rules: &Rules, source: &str) -> Result<Opened,
         let path = dest.path().display().to_string();
         move |error: io::Error| DestError::new(doing, path, error)
     };
+    // Again: a process of the other layout may have come first.
+    dest.check_layout()?;
     let loaded = journal::load(dest.state()).map_err(fail("read the manifest of"))?;
     check_source(dest, loaded.as_ref(), source, rules.adopt)?;
     // First of all: a writer that was frozen must find its staging gone when it wakes.
@@ -278,7 +307,7 @@ fn load(dest: &Dest, lock: &Lock, rules: &Rules, source: &str) -> Result<Opened,
             Journal::rewrite(dest.state(), source, &Manifest::default()),
         ),
     };
-    let walk = fresh || rules.policy.mode == crate::gate::Mode::All;
+    let walk = fresh || rules.policy.mode == Mode::All;
     let unmanaged = match walk {
         true => local::unmanaged(dest, &rules.filter, &manifest).map_err(fail("walk"))?,
         false => BTreeSet::new(),
@@ -291,6 +320,7 @@ fn load(dest: &Dest, lock: &Lock, rules: &Rules, source: &str) -> Result<Opened,
         suspects,
         unmanaged,
         fresh,
+        generations: Reign::of(dest).map_err(fail("read the current generation of"))?,
     })
 }
 

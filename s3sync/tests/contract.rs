@@ -45,7 +45,7 @@ const fn setting(
 }
 
 /// Every option with a value.
-const SETTINGS: [Setting; 22] = [
+const SETTINGS: [Setting; 26] = [
     setting("interval", "auto", "5s", "5", WATCH),
     setting("settle", "1s", "0s", "-1s", WATCH),
     setting("scrub-interval", "5m", "1m", "0s", WATCH),
@@ -66,6 +66,10 @@ const SETTINGS: [Setting; 22] = [
     setting("on-failure", "hold", "skip", "stop", RUNS),
     setting("file-mode", "0664", "0640", "0999", RUNS),
     setting("dir-mode", "0775", "0750", "rwx", RUNS),
+    setting("layout", "in-place", "generations", "links", RUNS),
+    setting("keep", "20", "0", "-1", RUNS),
+    setting("keep-for", "7d", "36h", "7", RUNS),
+    setting("report", "", "s3://bucket/dags", "bucket/dags", WATCH),
     setting("output", "text", "json", "xml", ANSWERS),
     setting("metrics", "none", "none", "statsd", ALL),
     setting("namespace", "Trimtab", "Team/Airflow", "AWS/ECS", ALL),
@@ -605,7 +609,8 @@ fn the_page_of_the_program_names_every_metric_and_every_flag() {
             "docs/s3sync.md says nothing of {name}"
         );
     }
-    for name in COMMANDS {
+    let releases = ["publish", "releases", "rollback", "prune", "wait"];
+    for name in COMMANDS.into_iter().chain(releases) {
         for flag in long_flags(&help(name))
             .iter()
             .filter(|flag| *flag != "help")

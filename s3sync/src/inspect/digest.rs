@@ -3,6 +3,7 @@
 use super::Answer;
 use crate::dest;
 use crate::local;
+use crate::publish;
 use crate::revision::{Hash, Revision};
 use crate::session::Ending;
 use crate::settings::{self, DigestOf};
@@ -12,11 +13,10 @@ use std::path::Path;
 
 /// The revision that a local directory would have.
 pub fn digest(settings: &DigestOf) -> Result<Answer, Ending> {
-    let filter = settings
-        .patterns
-        .filter()
-        .map_err(|why| Ending::new(Exit::Usage, why))?;
     let directory = &settings.directory;
+    // What no release takes counts in no revision of a local tree.
+    let filter = publish::filter(directory, &settings.patterns)
+        .map_err(|why| Ending::new(Exit::Source, why))?;
     let fail = |error: std::io::Error, path: &Path| {
         Ending::new(
             Exit::Source,

@@ -1,11 +1,13 @@
 //! The commands that change nothing below DEST: `plan`, `verify`, `digest` and `approve`.
 
 mod digest;
+mod generation;
 mod preview;
 mod verify;
 
 use crate::dest::{self, Dest};
 use crate::failure::Failure;
+use crate::follow;
 use crate::gate::{self, Candidate};
 use crate::local;
 use crate::manifest::{Manifest, journal};
@@ -69,12 +71,15 @@ pub(super) async fn see(settings: &settings::Plan, around: &Surroundings) -> Res
         _ => Manifest::default(),
     };
     let source = around.source(&settings.ends.source, &settings.transfer);
-    let listing = source.list().await.map_err(Failure::from)?;
+    let mut listing = follow::look(&source).await.map_err(Failure::from)?;
     let state = dest
         .as_ref()
         .and_then(|dest| dest.state_below())
         .unwrap_or(dest::STATE);
     let plan = plan::plan(&manifest, &listing, &filter, Some(state), &BTreeSet::new());
+    if listing.release.is_some() && !plan.missing.is_empty() {
+        listing.approvals = source.approvals().await.map_err(Failure::from)?.0;
+    }
     Ok(Seen {
         source,
         dest,

@@ -59,7 +59,12 @@ fn decide(seen: &Seen, settings: &settings::Plan, candidates: &[Candidate]) -> g
         .collect();
     let fetched = seen.plan.fetch.iter();
     let arrivals: Vec<Hash> = fetched
-        .filter_map(|fetch| by_etag.get(&*fetch.object.etag).copied())
+        .filter_map(|fetch| {
+            let object = &fetch.object;
+            object
+                .content()
+                .or_else(|| by_etag.get(&*object.etag).copied())
+        })
         .collect();
     let question = Question {
         candidates,

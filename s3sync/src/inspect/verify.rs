@@ -1,6 +1,6 @@
 //! `s3sync verify`: every file hashed and compared with S3.
 
-use super::{Answer, Seen, candidates, see};
+use super::{Answer, Seen, candidates, generation, see};
 use crate::dest::{self, Dest};
 use crate::failure::Failure;
 use crate::gate::Candidate;
@@ -18,11 +18,12 @@ use std::sync::Arc;
 
 /// One difference that `verify` found.
 #[derive(Debug, Serialize)]
-struct Difference {
-    key: String,
-    path: String,
-    state: &'static str,
-    reason: String,
+pub(super) struct Difference {
+    /// Empty where it is no object's: a file of the current generation.
+    pub(super) key: String,
+    pub(super) path: String,
+    pub(super) state: &'static str,
+    pub(super) reason: String,
 }
 
 /// Hashes every file and compares it with S3.
@@ -74,6 +75,7 @@ pub async fn verify(settings: &settings::Plan, around: &Surroundings) -> Result<
             });
         }
     }
+    differences.extend(generation::verify(&seen, &filter, around).await?);
     let exit = if differences.is_empty() {
         Exit::Done
     } else {
@@ -88,7 +90,7 @@ pub async fn verify(settings: &settings::Plan, around: &Surroundings) -> Result<
                 text,
                 "{:<13}{}: {}",
                 difference.state,
-                printable(&difference.key),
+                printable(&difference.path),
                 difference.reason
             );
         }
@@ -132,6 +134,10 @@ async fn compare(
             "differs",
             format!("{size} bytes, and the object has {}", object.size),
         )));
+    }
+    if let Some(wanted) = object.content() {
+        let differs = || ("differs", "its SHA-256 is not the release's".to_string());
+        return Ok((wanted != sha256).then(differs));
     }
     if known.is_some_and(|entry| entry.sha256 == sha256) || *object.etag == *md5 {
         return Ok(None);

@@ -251,6 +251,7 @@ mod tests {
         manifest.apply(Change::MakeDirectory("empty".into()));
         manifest.apply(Change::Complete(Complete { at: 5, files: 1 }));
         manifest.apply(Change::DeepScrubbed(9));
+        manifest.apply(Change::Generation(manifest.revision()));
         manifest.history.note(5, 1, 2);
         let mut journal = Journal::rewrite(&state, "s3://b/p/", &manifest).unwrap();
         assert_eq!(reload(&state).manifest, manifest);

@@ -4,7 +4,7 @@
 
 use super::{Change, Complete, Entry, Local};
 use crate::gate::History;
-use crate::revision::{hex, unhex};
+use crate::revision::{Revision, hex, unhex};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -54,6 +54,8 @@ pub(super) struct Line<'a> {
     files: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     deep_scrubbed: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    generation: Option<Cow<'a, str>>,
 }
 
 impl<'a> Line<'a> {
@@ -106,6 +108,7 @@ impl<'a> Line<'a> {
                 line.files = Some(complete.files);
             }
             Change::DeepScrubbed(at) => line.deep_scrubbed = Some(*at),
+            Change::Generation(id) => line.generation = Some(id.to_string().into()),
         }
         line
     }
@@ -141,6 +144,9 @@ impl<'a> Line<'a> {
         }
         if let (Some(at), Some(files)) = (self.complete, self.files) {
             return Some(Change::Complete(Complete { at, files }));
+        }
+        if let Some(id) = self.generation {
+            return Revision::parse(&id).map(Change::Generation);
         }
         self.deep_scrubbed.map(Change::DeepScrubbed)
     }

@@ -60,6 +60,8 @@ pub struct Manifest {
     pub complete: Option<Complete>,
     /// When every file was last hashed, milliseconds since 1970.
     pub deep_scrubbed: Option<i64>,
+    /// With generations: the one that is current or should be, written before it is made.
+    pub generation: Option<Revision>,
 }
 
 /// A pass that ended with DEST equal to the source.
@@ -88,6 +90,8 @@ pub enum Change {
     Complete(Complete),
     /// A complete hashing of every file.
     DeepScrubbed(i64),
+    /// The set that is managed now is to be the current generation.
+    Generation(Revision),
 }
 
 impl Manifest {
@@ -109,6 +113,7 @@ impl Manifest {
             Change::History(history) => self.history = history,
             Change::Complete(complete) => self.complete = Some(complete),
             Change::DeepScrubbed(at) => self.deep_scrubbed = Some(at),
+            Change::Generation(id) => self.generation = Some(id),
         }
     }
 
@@ -131,5 +136,6 @@ impl Manifest {
             .chain((!self.history.is_empty()).then(|| Change::History(self.history.clone())))
             .chain(self.complete.map(Change::Complete))
             .chain(self.deep_scrubbed.map(Change::DeepScrubbed))
+            .chain(self.generation.map(Change::Generation))
     }
 }

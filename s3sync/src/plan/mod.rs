@@ -52,7 +52,8 @@ pub struct Rejected {
 pub struct Plan {
     /// Objects whose bytes are needed.
     pub fetch: Vec<Fetch>,
-    /// Objects written again with the same MD5 ETag: only the manifest learns of it.
+    /// Objects written again with the bytes that the file has, by their MD5 ETag or by the release's
+    /// SHA-256: only the manifest learns of it.
     pub confirm: Vec<Object>,
     /// Managed files that the source no longer has.
     pub missing: Vec<Candidate>,
@@ -92,6 +93,7 @@ impl Plan {
 /// | yes | any, among `suspects` | fetch: repair |
 /// | yes | same ETag, size, LastModified | unchanged |
 /// | yes | same ETag, an MD5, and size | confirm |
+/// | yes, of a release | same SHA-256 and size | confirm |
 /// | yes | otherwise | fetch: update; rejected when archived, the file stays |
 /// | as a file and as a directory of other keys | | the directory wins: one stray object must not cost a tree |
 /// | no | yes, excluded now | forget |
@@ -237,11 +239,16 @@ impl Plan {
             entry.is_some_and(|entry| entry.etag == object.etag && entry.size == object.size);
         let same = same_bytes && entry.is_some_and(|entry| entry.modified == object.modified);
         let suspect = !suspects.is_empty() && suspects.contains(path);
+        let proved = || {
+            let Some(entry) = entry else { return false };
+            same_bytes && entry.md5
+                || entry.size == object.size && object.content() == Some(entry.sha256)
+        };
         if same && !suspect {
             self.unchanged += 1;
         } else if object.archived {
             self.reject(path, Reason::Archived);
-        } else if same_bytes && !suspect && entry.is_some_and(|entry| entry.md5) {
+        } else if !suspect && proved() {
             self.confirm.push(object.clone());
             self.unchanged += 1;
         } else {

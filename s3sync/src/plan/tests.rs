@@ -66,6 +66,39 @@ fn kinds(plan: &Plan) -> Vec<(&str, Why)> {
 }
 
 #[test]
+fn a_file_of_a_release_is_known_by_its_sha256_whatever_it_was_before() {
+    let known = manifest(&[("same", 1), ("other", 2), ("longer", 3), ("drifted", 4)]);
+    let of_release = |key: &str, version: u8, size: u64| {
+        Object::of_release(crate::release::File {
+            path: key.into(),
+            sha256: [version; 32],
+            size,
+        })
+    };
+    let objects = vec![
+        of_release("drifted", 4, 4),
+        of_release("longer", 3, 9),
+        of_release("new", 5, 5),
+        of_release("other", 9, 2),
+        of_release("same", 1, 1),
+    ];
+    let filter = Filter::new(&[], &[]).unwrap();
+    let suspects = BTreeSet::from([Box::from("drifted")]);
+    let plan = plan(&known, &listing(objects), &filter, None, &suspects);
+    assert_eq!(
+        kinds(&plan),
+        [
+            ("drifted", Why::Repair),
+            ("longer", Why::Update),
+            ("new", Why::Add),
+            ("other", Why::Update)
+        ]
+    );
+    assert_eq!(plan.confirm, [of_release("same", 1, 1)]);
+    assert_eq!(plan.unchanged, 1);
+}
+
+#[test]
 fn each_row_of_the_table() {
     let known = manifest(&[
         ("a", 1),

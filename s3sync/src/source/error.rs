@@ -53,7 +53,7 @@ pub struct SourceError {
 }
 
 impl SourceError {
-    pub(super) fn new(kind: Kind, message: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self {
             kind,
             message: message.into(),

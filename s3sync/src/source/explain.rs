@@ -15,6 +15,7 @@ pub(super) enum Operation {
     Get,
     Head,
     Put,
+    Delete,
 }
 
 /// The request that failed.
@@ -221,7 +222,15 @@ fn denied(request: &Request<'_>, message: &str, said: &str) -> (Kind, String) {
             format!("s3:ListBucket on arn:aws:s3:::{bucket} for the prefix {prefix}")
         }
         Operation::Put => {
-            format!("s3:PutObject on arn:aws:s3:::{bucket}/{prefix}.s3sync/approve/*")
+            let below = match request.uri.rsplit_once("/.s3sync/") {
+                Some((_, key)) if key.starts_with("approve/") => "approve/*",
+                Some((_, key)) if key.starts_with("reports/") => "reports/*",
+                _ => "*",
+            };
+            format!("s3:PutObject on arn:aws:s3:::{bucket}/{prefix}.s3sync/{below}")
+        }
+        Operation::Delete => {
+            format!("s3:DeleteObject on arn:aws:s3:::{bucket}/{prefix}.s3sync/releases/*")
         }
         Operation::Get | Operation::Head => {
             format!("s3:GetObject on arn:aws:s3:::{bucket}/{prefix}*")

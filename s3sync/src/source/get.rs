@@ -12,9 +12,11 @@ use super::explain::{Operation, Trouble};
 use super::hash::Algorithm;
 use super::trouble;
 use super::{Kind, Object, Source, SourceError};
+use crate::release::content_key;
+use crate::revision::{Hash, hex};
 
 /// The slowest that a body may come, in bytes a second, after what it may stall.
-const SLOWEST: u64 = 16 * 1024;
+pub(super) const SLOWEST: u64 = 16 * 1024;
 
 /// What an answer says of the object.
 #[derive(Debug, Default)]
@@ -80,6 +82,16 @@ pub(super) enum Broken {
 }
 
 impl Body {
+    /// A body of so many bytes, which may send nothing for `stall`.
+    pub(super) fn of(stream: ByteStream, length: u64, stall: Duration) -> Self {
+        Body {
+            stream,
+            left: length,
+            stall,
+            deadline: Instant::now() + 3 * stall + Duration::from_secs(length / SLOWEST),
+        }
+    }
+
     /// The next bytes; none once all came.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Broken> {
         if self.left == 0 {
@@ -135,7 +147,7 @@ impl Source {
             .get_object()
             .bucket(&self.location.bucket)
             .key(self.key(object))
-            .if_match(quoted(object))
+            .set_if_match(condition(object))
             .set_range(wanted.clone());
         let output = match request.send().await {
             Ok(output) => output,
@@ -161,13 +173,7 @@ impl Source {
                 &format!("the answer has {other} bytes where {length} must be"),
             ));
         }
-        let body = Body {
-            stream: output.body,
-            left: length,
-            stall: self.stall,
-            deadline: Instant::now() + 3 * self.stall + Duration::from_secs(length / SLOWEST),
-        };
-        Ok((answer, body))
+        Ok((answer, Body::of(output.body, length, self.stall)))
     }
 
     /// What S3 says of the object, or of one of its parts.
@@ -183,7 +189,7 @@ impl Source {
             .head_object()
             .bucket(&self.location.bucket)
             .key(self.key(object))
-            .if_match(quoted(object))
+            .set_if_match(condition(object))
             .set_checksum_mode(mode)
             .set_part_number(part);
         match request.send().await {
@@ -202,27 +208,63 @@ impl Source {
         object: &Object,
         trouble: &Trouble,
     ) -> SourceError {
-        self.error(operation, &self.location.uri_of(&object.key), trouble)
+        self.error(operation, &self.uri(object), trouble)
     }
 
     pub(super) fn corrupt(&self, object: &Object, what: &str) -> SourceError {
+        let next = match object.content() {
+            // Publishing puts only what is missing.
+            Some(_) => "delete this object and publish the release again",
+            None => "upload the object again",
+        };
         SourceError::new(
             Kind::Corrupt,
             format!(
-                "{}: {what}: nothing was published; if it stays so, upload the object again",
-                self.location.uri_of(&object.key)
+                "{}: {what}: nothing was published; if it stays so, {next}",
+                self.uri(object)
             ),
         )
     }
 
+    /// What a release needs and the bucket does not hold.
+    pub(crate) fn missing_content(&self, object: &Object) -> SourceError {
+        SourceError::new(
+            Kind::Corrupt,
+            format!(
+                "{}: there is no such object: publish the release again",
+                self.uri(object)
+            ),
+        )
+    }
+
+    /// The content of a release is another than its manifest says.
+    pub(crate) fn other_content(&self, object: &Object, found: &Hash) -> SourceError {
+        self.corrupt(object, &format!("its SHA-256 is {}", hex(found)))
+    }
+
+    /// The object for messages; the content of a release with the path that it is for.
+    pub(super) fn uri(&self, object: &Object) -> String {
+        match object.content() {
+            Some(hash) => format!(
+                "`{}` of the release, {}",
+                object.key.escape_debug(),
+                self.location.uri_of(&content_key(&hash))
+            ),
+            None => self.location.uri_of(&object.key),
+        }
+    }
+
     fn key(&self, object: &Object) -> String {
-        format!("{}{}", self.location.prefix, object.key)
+        match object.content() {
+            Some(hash) => format!("{}{}", self.location.prefix, content_key(&hash)),
+            None => format!("{}{}", self.location.prefix, object.key),
+        }
     }
 
     /// A store that ignores If-Match answers with whatever is there now.
     fn same_version(&self, object: &Object, answer: &Answer) -> Result<(), SourceError> {
         match &answer.etag {
-            Some(etag) if unquoted(etag) != &*object.etag => {
+            Some(etag) if object.content().is_none() && unquoted(etag) != &*object.etag => {
                 let changed = super::explain::Answer {
                     status: 412,
                     ..Default::default()
@@ -234,8 +276,12 @@ impl Source {
     }
 }
 
-fn quoted(object: &Object) -> String {
-    format!("\"{}\"", object.etag)
+/// If-Match; content by its hash has one version only.
+fn condition(object: &Object) -> Option<String> {
+    match object.content() {
+        Some(_) => None,
+        None => Some(format!("\"{}\"", object.etag)),
+    }
 }
 
 fn unquoted(etag: &str) -> &str {

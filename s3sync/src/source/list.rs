@@ -17,12 +17,13 @@ use aws_smithy_runtime_api::client::ser_de::{DeserializeResponse, SharedResponse
 use aws_smithy_types::config_bag::ConfigBag;
 
 use super::explain::{Operation, Trouble};
-use super::page::{self, Page};
+use super::page::{self, APPROVE, Page};
 use super::trouble::{self, ErrorBody, RefusedPage};
-use super::{Listing, Source, SourceError};
+use super::{Approval, Listing, Source, SourceError};
 
 impl Source {
-    /// Lists everything below the prefix, a LIST request for each 1,000 keys.
+    /// Lists everything below the prefix, a LIST request for each 1,000 keys. Where it meets the pointer
+    /// to a release it ends: what is wanted is then the release's to say.
     ///
     /// # Errors
     /// When not every page came, or one cannot be trusted: there is no partial listing.
@@ -34,6 +35,14 @@ impl Source {
             let (page, date) = self.page(next.take()).await?;
             listing.pages += 1;
             listing.server_time = date.or(listing.server_time);
+            if page.pointer {
+                return Ok(Listing {
+                    pages: listing.pages,
+                    server_time: listing.server_time,
+                    pointer: true,
+                    ..Listing::default()
+                });
+            }
             append(&mut listing.objects, page.objects);
             listing.undecodable.extend(page.undecodable);
             listing.approvals.extend(page.approvals);
@@ -66,7 +75,7 @@ impl Source {
     /// # Errors
     /// As S3 answers the PUT.
     pub async fn approve(&self, id: &str) -> Result<(), SourceError> {
-        let key = format!(".s3sync/approve/{id}");
+        let key = format!("{APPROVE}{id}");
         let put = self
             .client
             .put_object()
@@ -80,6 +89,22 @@ impl Source {
                 &trouble::of(&error),
             )),
         }
+    }
+
+    /// The requests to release a held set of deletes, where no listing showed them.
+    ///
+    /// # Errors
+    /// As S3 answers the LIST.
+    pub async fn approvals(&self) -> Result<(Vec<Approval>, Option<i64>), SourceError> {
+        let list = self.list_below(APPROVE).await?;
+        let approvals = list.objects.into_iter().filter_map(|object| {
+            let id = object.key.strip_prefix(APPROVE)?;
+            (!id.is_empty() && !id.contains('/')).then(|| Approval {
+                id: id.to_owned(),
+                modified: object.modified,
+            })
+        });
+        Ok((approvals.collect(), list.server_time))
     }
 
     async fn page(&self, token: Option<String>) -> Result<Read, SourceError> {

@@ -18,6 +18,8 @@ mod list;
 mod location;
 mod page;
 mod parts;
+mod put;
+mod store;
 mod trouble;
 mod url_encoding;
 mod whole;
@@ -33,7 +35,11 @@ use tokio::sync::Semaphore;
 pub use checksum::{Checksum, Mismatch, Proof, Verifier};
 pub use error::{Kind, SourceError};
 pub use location::Location;
+pub use put::{Condition, PutResult};
+pub use store::{Got, Small, Stored, StoredList};
 
+use crate::release::{CONTENT_ETAG, File};
+use crate::revision::{Hash, hex, unhex};
 use client::client;
 use explain::{Operation, Request, Trouble};
 
@@ -55,6 +61,24 @@ pub struct Object {
     pub archived: bool,
 }
 
+impl Object {
+    /// A file of a release: its ETag names the content, and stands for no object of its own.
+    pub fn of_release(file: File) -> Self {
+        Object {
+            key: file.path,
+            etag: format!("{CONTENT_ETAG}{}", hex(&file.sha256)).into(),
+            size: file.size,
+            modified: 0,
+            archived: false,
+        }
+    }
+
+    /// The SHA-256 of a file of a release; none of an object that lies in the prefix.
+    pub fn content(&self) -> Option<Hash> {
+        unhex(self.etag.strip_prefix(CONTENT_ETAG)?)
+    }
+}
+
 /// A request to release a held set of deletes: an object `.s3sync/approve/ID`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Approval {
@@ -62,6 +86,15 @@ pub struct Approval {
     pub id: String,
     /// When it was put, in milliseconds since the epoch by S3's clock.
     pub modified: i64,
+}
+
+/// The release that a listing is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// SHA-256 of its manifest.
+    pub id: Hash,
+    /// What a person called it.
+    pub name: Option<String>,
 }
 
 /// A complete listing of a prefix: every page was read, or there is no listing.
@@ -77,6 +110,10 @@ pub struct Listing {
     pub pages: u32,
     /// The server's clock at the last page, in milliseconds since the epoch.
     pub server_time: Option<i64>,
+    /// There is a pointer to a release: the listing ended where it was met, and holds no object.
+    pub pointer: bool,
+    /// The release that the objects are of; none where they lie in the prefix as files.
+    pub release: Option<Release>,
 }
 
 /// Where the bytes of an object go. Called on blocking threads only, in order.

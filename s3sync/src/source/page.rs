@@ -13,10 +13,11 @@ use time::format_description::well_known::Rfc3339;
 
 use super::url_encoding::decode;
 use super::{Approval, Object};
+use crate::release::POINTER;
 
 /// Keys below this are this tool's own and are never synced.
 const OWN: &str = ".s3sync/";
-const APPROVE: &str = ".s3sync/approve/";
+pub(super) const APPROVE: &str = ".s3sync/approve/";
 
 /// What one page holds.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub(super) struct Page {
     pub(super) objects: Vec<Object>,
     pub(super) undecodable: Vec<(String, String)>,
     pub(super) approvals: Vec<Approval>,
+    /// The pointer to a release is among the keys.
+    pub(super) pointer: bool,
     /// The token that asks for the next page; none at the last.
     pub(super) next: Option<String>,
 }
@@ -135,6 +138,7 @@ impl Page {
             }
             return Ok(());
         }
+        self.pointer |= below == POINTER;
         // An object named like the prefix is what consoles make for a folder: DEST itself.
         if below.is_empty() || below.starts_with(OWN) {
             return Ok(());

@@ -45,7 +45,7 @@ fn clock(status: u16, code: &str, seconds: i64) -> Trouble {
 /// Kind by name, exit code, and what the line must say of cause and fix.
 #[test]
 fn every_failure_names_its_cause_and_its_fix_in_one_line() {
-    use Operation::{Get, Head, List, Put};
+    use Operation::{Delete, Get, Head, List, Put};
     let not_authorized = "User: arn:aws:sts::1:assumed-role/task/x is not authorized to perform: kms:Decrypt on resource: arn:aws:kms:eu-west-1:123456789012:key/0a1b2c3d-1111-2222-3333-444455556666 because no identity-based policy allows the kms:Decrypt action";
     let connection = |cause: &str| Trouble::Connection(cause.into());
     for (operation, trouble, kind, exit, words) in [
@@ -82,7 +82,14 @@ fn every_failure_names_its_cause_and_its_fix_in_one_line() {
             answer(403, "AccessDenied", "Access Denied"),
             "Denied",
             Exit::Permission,
-            &["s3:PutObject on arn:aws:s3:::bucket/dags/.s3sync/approve/*"],
+            &["s3:PutObject on arn:aws:s3:::bucket/dags/.s3sync/*"],
+        ),
+        (
+            Delete,
+            answer(403, "AccessDenied", "Access Denied"),
+            "Denied",
+            Exit::Permission,
+            &["s3:DeleteObject on arn:aws:s3:::bucket/dags/.s3sync/releases/*"],
         ),
         (
             Head,
@@ -376,6 +383,24 @@ fn every_failure_names_its_cause_and_its_fix_in_one_line() {
             assert!(line.contains(word), "`{line}` lacks `{word}`");
         }
         assert!(!line.contains('\n') && !line.ends_with('.'), "{line}");
+    }
+}
+
+#[test]
+fn a_denied_write_names_no_more_than_it_needs() {
+    for (key, grant) in [
+        ("approve/0123456789abcdef", ".s3sync/approve/*"),
+        ("reports/prod.json", ".s3sync/reports/*"),
+        ("current", ".s3sync/*"),
+    ] {
+        let uri = format!("s3://bucket/dags/.s3sync/{key}");
+        let request = Request {
+            uri: &uri,
+            ..request(Operation::Put)
+        };
+        let error = explain(&request, &answer(403, "AccessDenied", "Access Denied"));
+        let grant = format!("s3:PutObject on arn:aws:s3:::bucket/dags/{grant} ");
+        assert!(error.to_string().contains(&grant), "{error}");
     }
 }
 
