@@ -22,7 +22,7 @@ CHAOS_SECONDS ?= 600
 SOAK_SECONDS ?= 1800
 FUZZ_SECONDS ?= 300
 
-.PHONY: help deps build demo test e2e kill-test drain-test chaos soak bench bench-quick bench-healthcheck fuzz lint deny clean
+.PHONY: help deps build demo test e2e kill-test drain-test chaos soak bench bench-quick bench-healthcheck bench-releases fuzz lint deny clean
 .PHONY: e2e-full up status down check-infra
 .PHONY: images images-airflow images-test images-stage deps-images stack-test
 .PHONY: demo-entrypoint bench-entrypoint deps-build demo-queue bench-queue queue-program demo-program s3sync-program entrypoint-program server
@@ -65,9 +65,12 @@ test: deps ## every test
 e2e: deps build ## with real Airflows, which it installs from PyPI the first time
 	$(CARGO) test --locked -p entrypoint -p healthcheck -p queue-metrics --no-fail-fast --test 'airflow_*' -- --ignored
 	TRIMTAB_PROGRAMS=$(abspath $(RELEASE)) $(CARGO) test --locked -p e2e --test story -- --ignored --nocapture
+	TRIMTAB_PROGRAMS=$(abspath $(RELEASE)) $(CARGO) test --locked -p e2e --test releases -- --ignored --nocapture --skip airflow_3_3
 
-e2e-full: deps build ## all scenarios: faults, upgrades, Airflow 2, and the figures of docs/latency.md; half an hour
+e2e-full: deps build ## all scenarios: faults, upgrades, releases, Airflow 2, and the figures of docs/latency.md; an hour
 	TRIMTAB_PROGRAMS=$(abspath $(RELEASE)) $(CARGO) test --locked -p e2e --test full -- --ignored --nocapture --test-threads=1
+	TRIMTAB_RELEASES=30 TRIMTAB_RUNS=200 TRIMTAB_PROGRAMS=$(abspath $(RELEASE)) $(CARGO) test --locked -p e2e --test releases -- --ignored --nocapture airflow_3_1
+	TRIMTAB_RELEASES=10 TRIMTAB_RUNS=50 TRIMTAB_PROGRAMS=$(abspath $(RELEASE)) $(CARGO) test --locked -p e2e --test releases -- --ignored --nocapture airflow_3_3
 
 up: deps build ## a real Airflow with its UI on this machine, and the four programs at work
 	$(CARGO) build --locked -p e2e --bin stack
@@ -96,6 +99,9 @@ bench: deps server ## beside aws, s5cmd and rclone; writes docs/benchmarks.md
 
 bench-quick: deps server ## small figures in a minute; writes and judges nothing
 	python3 bench/bench.py --quick --s3sync $(RELEASE)/s3sync --server $(RELEASE)/s3-server
+
+bench-releases: deps server ## polls of a pointer, and publish to disk; writes docs/benchmarks-releases.md
+	python3 -B bench/releases.py --s3sync $(RELEASE)/s3sync --server $(RELEASE)/s3-server
 
 demo-entrypoint: deps entrypoint-program ## a real Airflow 3.1 in three containers' worth of processes, from an empty database
 	@python3 -B bench/demo_entrypoint.py --entrypoint $(RELEASE)/entrypoint
