@@ -41,7 +41,8 @@ OPTIONS = {
         "fernet_key_secret": "old/fernet", "database": {"snapshot_identifier": "before"}, "container_insights": "enabled",
         "network": {"extra_endpoints": ["sts", "ecs", "ecs-agent", "ecs-telemetry"]}},
     "public, login, classic, off hours": {
-        "stage": "prod", "redis": {"engine": "redis", "version": "7.1"}, "web": {"minimum": 1, "maximum": 2},
+        "stage": "prod", "dag_layout": "generations", "dag_options": {"S3SYNC_KEEP_FOR": "30d"},
+        "redis": {"engine": "redis", "version": "7.1"}, "web": {"minimum": 1, "maximum": 2},
         "network": {"classic_endpoints": True, "availability_zones": 3, "flow_logs": "ALL"},
         "workers": {"minimum": 1, "maximum": 3, "spot": True, "queues": ["default", "gpu"],
                     "schedules": {"night": {"cron": "0 20 ? * * *", "minimum": 0, "maximum": 2}}},

@@ -21,7 +21,7 @@ def faults(values):
     for r in every:
         by_type.setdefault(r["type"], []).append(r)
     return [*secrets(every), *grace(by_type), *calls(by_type), *endpoints(by_type), *dimensions(by_type), *things(by_type), *first_files(by_type),
-            *mounts(by_type)]
+            *mounts(by_type), *layouts(by_type)]
 
 
 def definitions(by_type):
@@ -209,6 +209,25 @@ def first_files(by_type):
         source = listed["s3sync"]["command"][1] if "s3sync" in listed else None
         if source and not any(t.startswith(f"{source}/") for t in there):
             yield f"{r['address']}: {source} is empty after the first apply, and s3sync would not be healthy"
+
+
+def layouts(by_type):
+    """Who reads DAGs reads them as s3sync lays them out, from where it does, and waits for a file that comes to be."""
+    writers = [listed["s3sync"] for _, listed in definitions(by_type) if "s3sync" in listed]
+    for writer in writers:
+        place, generations = writer["command"][2], variables(writer).get("S3SYNC_LAYOUT") == "generations"
+        ready = f"{place}/current" if generations else f"{place}/.s3sync/manifest.jsonl"
+        for r, listed in definitions(by_type):
+            for name, c in listed.items():
+                if not is_airflow(c):
+                    continue
+                bundles = json.loads(variables(c).get("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", "[]"))
+                roots = [b["kwargs"]["root"] for b in bundles if b["classpath"] == "trimtab_airflow.GenerationBundle"]
+                if roots != ([place] if generations else []):
+                    yield f"{r['address']} {name}: reads generations of {roots}, and s3sync has S3SYNC_LAYOUT={variables(writer).get('S3SYNC_LAYOUT')} in {place}"
+                waits = [f for f in variables(c).get("ENTRYPOINT_WAIT_FILES", "").split(",") if f.startswith(f"{place}/")]
+                if waits not in ([], [ready]):
+                    yield f"{r['address']} {name}: waits for {', '.join(waits)}, and s3sync makes {ready}"
 
 
 def things(by_type):

@@ -118,12 +118,23 @@ impl Workshop {
         };
         match self.source.fetch(object, open).await {
             Ok(fetched) => self.settle(job, local, fetched.done).await,
-            // A release does not move: what it needs is there or it is not.
             Err(SourceError {
                 kind: Kind::Gone, ..
             }) if object.content().is_some() => {
                 let missing = self.source.missing_content(object);
                 failed(job.fetch, missing)
+            }
+            // A release does not move: what of it cannot be had keeps all of it away.
+            Err(SourceError {
+                kind: Kind::Changed,
+                ..
+            }) if object.content().is_some() => {
+                let message = format!(
+                    "`{}` of the release: its content was put again while it was read: it is tried again",
+                    object.key.escape_debug()
+                );
+                let kind = Kind::Changed;
+                failed(job.fetch, SourceError { kind, message })
             }
             Err(SourceError {
                 kind: Kind::Changed | Kind::Gone,

@@ -218,6 +218,8 @@ impl Watcher<'_> {
                     "another s3sync writes; this one follows"
                 );
                 following = Some(heartbeat.owner.clone());
+                // A failure of DEST ended this one's reign, and what it told then is out of date.
+                self.board.dethroned();
             }
             // With --adopt the writer may be another source's: its files are not what was asked for.
             let alive = age < STALE && heartbeat.source == self.settings.ends.source.to_string();

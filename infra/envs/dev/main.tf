@@ -14,6 +14,7 @@ module "airflow" {
   redis    = var.executor == "CeleryExecutor" ? { replicas = 0, snapshot_days = 0 } : null # 1 small node
   files    = { one_zone = true, backup = false }
   dag_sync = "sidecar" # of the dag-processor: no task of its own
+  # dag_layout = "generations" # a run keeps the code that it began with: docs/releases.md
 
   sizes = {
     web           = { cpu = 512, memory = 2048 }

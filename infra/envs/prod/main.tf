@@ -14,6 +14,7 @@ module "airflow" {
   redis    = { node_type = "cache.t4g.micro", replicas = 1 } # 2 nodes, failover
   files    = { one_zone = false, backup = true }
   dag_sync = "service" # a task whose role alone may write
+  # dag_layout = "generations" # a run keeps the code that it began with: docs/releases.md
 
   sizes = {
     web           = { cpu = 512, memory = 2048 }

@@ -24,7 +24,11 @@ locals {
   stop_timeout = coalesce(var.stop_timeout, local.worker ? 120 : 60)
   stop_grace   = local.stop_timeout - 5
 
-  command = local.worker ? ["celery", "worker", "--queues", join(",", try(var.queue_metrics.queues, ["default"]))] : [var.service]
+  # A worker consumes from its first moment: on a queue that nobody fills it takes nothing until `protect`, once
+  # its task is protected, gives it its own (docs/queue-metrics.md, The windows).
+  protects = try(var.queue_metrics.mode, "") == "protect"
+  queues   = local.protects ? ["trimtab.hold"] : try(var.queue_metrics.queues, ["default"])
+  command  = local.worker ? ["celery", "worker", "--queues", join(",", local.queues)] : [var.service]
 
   # The parameter by which a deployment tells older workers to drain. Outside of the base path, where
   # entrypoint would read it.
@@ -92,7 +96,7 @@ locals {
     dependsOn = concat(
       var.sidecar == null ? [] : [{ containerName = var.sidecar.name, condition = "HEALTHY" }],
       # No worker takes tasks before its protection was asked for.
-      try(var.queue_metrics.mode, "") == "protect" ? [{ containerName = "queue-metrics", condition = "HEALTHY" }] : [],
+      local.protects ? [{ containerName = "queue-metrics", condition = "HEALTHY" }] : [],
     )
     healthCheck = {
       command     = ["CMD", "/healthcheck", "airflow:${service}"]

@@ -16,7 +16,7 @@ locals {
   writes_dags = { for s in concat([local.web], local.services) : s => var.dag_sync == "sidecar" && s == (var.one_task ? local.web : "dag-processor") }
 
   # The other service writes it at its first pass.
-  synced = var.dag_sync == "service" ? ["/opt/airflow/dags/.s3sync/manifest.jsonl"] : []
+  synced = var.dag_sync == "service" ? [module.dag_sync.ready_file] : []
 
   common = {
     images          = { airflow = var.release.airflow, queue_metrics = var.release.queue_metrics }
@@ -82,6 +82,9 @@ module "dag_sync" {
   bucket          = module.data.buckets["dags"]
   kms_key_arn     = module.data.kms_key_arns["objects"]
   mount           = local.dags
+  path            = local.dags.path
+  layout          = var.dag_layout
+  options         = var.dag_options
   metrics         = var.metrics
   log_group       = module.cluster.log_groups["dag-sync"]
   architecture    = var.architecture

@@ -48,6 +48,14 @@ locals {
       AIRFLOW__SCHEDULER__MIN_FILE_PROCESS_INTERVAL     = "5"
       AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL = "5"
     },
+    # Each service has it: the web tier for links to versions, though it mounts nothing.
+    var.dag_layout != "generations" ? {} : {
+      AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST = jsonencode([{
+        name      = "dags"
+        classpath = "trimtab_airflow.GenerationBundle"
+        kwargs    = { root = local.dags.path, refresh_interval = 2 }
+      }])
+    },
     local.celery ? {
       AIRFLOW__CELERY__WORKER_CONCURRENCY = tostring(var.workers.concurrency)
       # A worker that takes tasks ahead keeps them from one that is idle.

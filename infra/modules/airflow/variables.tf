@@ -239,6 +239,26 @@ variable "dag_sync" {
   default     = "service"
 }
 
+variable "dag_layout" {
+  description = "`in-place`, or `generations`, with which a run keeps the code that it began with; see docs/releases.md."
+  type        = string
+  default     = "in-place"
+  validation {
+    condition     = contains(["in-place", "generations"], var.dag_layout)
+    error_message = "dag_layout takes in-place or generations."
+  }
+  validation {
+    condition     = var.dag_layout != "generations" || var.airflow_major == 3
+    error_message = "dag_layout generations needs airflow_major 3: Airflow 2 has no DAG bundles, and would scan every generation at once. Leave it at in-place until the upgrade."
+  }
+}
+
+variable "dag_options" {
+  description = "Further settings of s3sync; see modules/dag-sync: { S3SYNC_KEEP_FOR = \"30d\" }."
+  type        = map(string)
+  default     = {}
+}
+
 variable "load_balancer" {
   description = "The load balancer; see modules/load-balancer. Null without one: people come by port forwarding through the debug task."
   type = object({

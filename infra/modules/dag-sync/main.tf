@@ -6,6 +6,7 @@ locals {
   service = var.mode == "service" ? 1 : 0
 
   environment = merge(var.options, !var.report ? {} : { S3SYNC_REPORT = "s3://${var.bucket.name}/${var.prefix}" }, {
+    S3SYNC_LAYOUT       = var.layout
     AWS_REGION          = local.region
     TRIMTAB_ENVIRONMENT = var.name
     TRIMTAB_SERVICE     = "s3sync"

@@ -9,6 +9,11 @@ output "read_policy" {
   value       = data.aws_iam_policy_document.read.json
 }
 
+output "ready_file" {
+  description = "The file that is there once there are DAGs to read: in place the manifest, which the first pass writes; else the name of the current generation."
+  value       = var.layout == "generations" ? "${var.path}/current" : "${var.path}/.s3sync/manifest.jsonl"
+}
+
 output "source" {
   description = "The URI that is kept."
   value       = "s3://${var.bucket.name}/${var.prefix}"

@@ -66,6 +66,16 @@ variable "path" {
   default     = "/opt/airflow/dags"
 }
 
+variable "layout" {
+  description = "`in-place`: the directory is the tree; `generations`: each set of files is a directory of its own, which Airflow reads by trimtab_airflow.GenerationBundle."
+  type        = string
+  default     = "in-place"
+  validation {
+    condition     = contains(["in-place", "generations"], var.layout)
+    error_message = "layout takes in-place or generations."
+  }
+}
+
 variable "options" {
   description = "Further settings of s3sync: { S3SYNC_MAX_DELETE = \"20%\" }."
   type        = map(string)
@@ -73,6 +83,10 @@ variable "options" {
   validation {
     condition     = alltrue([for k in keys(var.options) : startswith(k, "S3SYNC_")])
     error_message = "options takes variables that begin with S3SYNC_."
+  }
+  validation {
+    condition     = !contains(keys(var.options), "S3SYNC_LAYOUT")
+    error_message = "options has S3SYNC_LAYOUT: give layout instead, by which the output `ready_file` is chosen too."
   }
 }
 

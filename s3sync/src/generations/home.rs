@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The file that names the current generation.
 pub const CURRENT: &str = "current";
@@ -22,6 +23,7 @@ pub struct Home {
     handle: OwnedFd,
     identity: (u64, u64),
     modes: Modes,
+    turn: Mutex<()>,
 }
 
 /// The ID that a `current` of this text names.
@@ -38,6 +40,7 @@ impl Home {
             handle,
             identity: (stat.st_dev, stat.st_ino),
             modes,
+            turn: Mutex::default(),
         })
     }
 
@@ -51,6 +54,12 @@ impl Home {
 
     pub(crate) fn handle(&self) -> &OwnedFd {
         &self.handle
+    }
+
+    /// Held from the look at a generation until `current` names it, and for each removal: what was
+    /// found whole must not be taken away before it is current.
+    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where a generation is.

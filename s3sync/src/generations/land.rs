@@ -72,10 +72,17 @@ pub fn land(
     picture: Option<&Picture>,
     link: &dyn Link,
 ) -> Result<Landed, Unlanded> {
-    let ended = steps(place, id, known, picture, link);
+    let ended = {
+        let waiting = place.status.activity("DEST", "rename");
+        let _turn = place.home.turn();
+        drop(waiting);
+        steps(place, id, known, picture, link)
+    };
     match ended {
         // A staging directory that vanished is how a new writer keeps an old one out.
-        Err(Unlanded::Dest(_)) if matches!(place.lock.still_ours(), Ok(false)) => {
+        Err(Unlanded::Dest(_) | Unlanded::Drifted(_))
+            if matches!(place.lock.still_ours(), Ok(false)) =>
+        {
             Err(Unlanded::Dethroned)
         }
         ended => ended,

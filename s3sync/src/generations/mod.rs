@@ -15,6 +15,7 @@ pub mod layout;
 mod make;
 mod picture;
 mod reign;
+mod remove;
 
 pub use check::{Depth, check};
 pub use home::{CURRENT, GENERATIONS, Home};

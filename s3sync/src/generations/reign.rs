@@ -1,10 +1,10 @@
 //! Generations between the passes of a reign.
 
 use super::check::{Depth, check};
-use super::keep::{Keep, removable};
 use super::land::{How, Landed, Place, Unlanded, land};
 use super::make::{HardLinks, Made};
 use super::picture::Picture;
+use super::remove::remove_old;
 use crate::dest::{self, Dest};
 use crate::failure::Failure;
 use crate::filter::Filter;
@@ -12,15 +12,14 @@ use crate::manifest::{Change, Entry};
 use crate::plan::Rejected;
 use crate::prepare::blocking;
 use crate::revision::Revision;
-use crate::stage::Stage;
 use crate::writer::Writer;
 use agent::status::Status;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 /// How long `once` stays for old generations that it removes.
 const LONGEST_REMOVAL: Duration = Duration::from_secs(30);
@@ -30,7 +29,7 @@ const LONGEST_REMOVAL: Duration = Duration::from_secs(30);
 pub(crate) struct Reign {
     /// What `current` names, as of the last look.
     current: Option<Revision>,
-    /// A scrub found something wrong with it.
+    /// It is not there, or a scrub found something wrong with it.
     suspect: bool,
     told_no_links: bool,
     removing: Option<JoinHandle<()>>,
@@ -49,9 +48,15 @@ impl Reign {
         let Some(home) = dest.home() else {
             return Ok(None);
         };
+        let current = home.current()?;
+        // A kill between the steps that replace a damaged one, or a hand, leaves a name of nothing.
+        let missing = match current {
+            Some(id) => !home.holds(id)?,
+            None => false,
+        };
         Ok(Some(Reign {
-            current: home.current()?,
-            suspect: false,
+            current,
+            suspect: missing,
             told_no_links: false,
             removing: None,
             stop: Arc::default(),
@@ -354,35 +359,4 @@ impl GenerationLook {
             }
         }
     }
-}
-
-fn remove_old(
-    dest: &Dest,
-    stage: &Stage,
-    current: Revision,
-    keep: Keep,
-    stop: &AtomicBool,
-) -> io::Result<()> {
-    let Some(home) = dest.home() else {
-        return Ok(());
-    };
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_nanos() as i64;
-    let kept = home.kept()?;
-    let generations = home.generations()?;
-    for id in removable(&kept, &current, keep, now) {
-        if stage.take_tree(&generations, &id.to_string())? {
-            info!(%id, event = "generation_removed", "a generation that is no longer kept is removed");
-        }
-    }
-    let begun = Instant::now();
-    stage.remove_trees(stop)?;
-    debug!(
-        seconds = begun.elapsed().as_secs_f64(),
-        event = "generations_cleaned",
-        "nothing is left to remove"
-    );
-    Ok(())
 }

@@ -1,7 +1,7 @@
 //! The publisher's side of releases: `publish`, `releases`, `rollback`, `prune` and `wait`.
 //!
-//! A release in one line: [`tree`] reads the directory, [`upload`] puts the content that S3 lacks
-//! under its SHA-256, then the manifest is put, and last [`current`] moves the pointer under a
+//! A release in one line: `tree` reads the directory, `upload` puts the content that S3 lacks
+//! under its SHA-256, then the manifest is put, and last `current` moves the pointer under a
 //! condition. A publisher that is killed before that has changed nothing that a reader sees.
 
 mod current;

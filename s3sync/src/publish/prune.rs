@@ -6,7 +6,7 @@ use super::settings::Prune;
 use super::{Clock, bytes, counted, marker, quiet_source, reports, source, unless_stopped};
 use crate::failure::Failure;
 use crate::inspect::Answer;
-use crate::release::{CONTENT, MANIFESTS, release_of, short, timestamp};
+use crate::release::{CONTENT, MANIFESTS, manifest_key, release_of, short, timestamp};
 use crate::revision::{Hash, hex, unhex};
 use crate::session::{Ending, Surroundings};
 use crate::settings;
@@ -55,7 +55,7 @@ pub async fn prune(settings: &Prune, around: &Surroundings) -> Result<Answer, En
         return Ok(plan.answer(json));
     }
     let begun = Clock::start();
-    marker::put(&source).await?;
+    let marker = marker::put(&source).await?;
     let done = async {
         let mut plan = plan(settings, around, &source).await?;
         if !json && !plan.keys.is_empty() {
@@ -66,13 +66,13 @@ pub async fn prune(settings: &Prune, around: &Surroundings) -> Result<Answer, En
         plan.removed = true;
         Ok(plan)
     };
-    // A signal ends it, too, but not before the marker is gone.
+    // A signal ends it, too, but not before the marker says so.
     let done: Result<Plan, Ending> = unless_stopped(around, done).await;
-    if let Err(error) = marker::remove(&source).await {
+    if let Err(error) = marker::end(&source, &marker).await {
         warn!(
             reason = error.why,
             event = "marker_left",
-            "the marker of this prune stays for an hour"
+            "the marker does not say that this prune ended"
         );
     }
     Ok(done?.answer(json))
@@ -91,6 +91,17 @@ async fn plan(settings: &Prune, around: &Surroundings, source: &Source) -> Resul
     let reported = settings.reports.report.as_ref().unwrap_or(location);
     let named = named(&current, &quiet_source(around, reported)).await?;
     let kept = kept(&manifests.objects, settings.keep, &named, now);
+    let release = &current.pointer.release;
+    // Without its manifest it would seem to need nothing.
+    if !kept.contains(release) {
+        return Err(Ending::new(
+            Exit::Source,
+            format!(
+                "{}: the manifest of the current release is missing, what it needs is not known, and nothing was removed: restore it, or publish again",
+                source.location().uri_of(&manifest_key(release))
+            ),
+        ));
+    }
     let needed = needed(source, &kept).await?;
     let releases = gone_manifests(&manifests.objects, &kept);
     let content = gone_content(&content.objects, &needed, now);

@@ -2,6 +2,7 @@
 
 use super::current::{self, Current, described, titled};
 use super::diff::{self, Diff};
+use super::marker::Seen;
 use super::settings::Publish;
 use super::tree::{self, Local};
 use super::verdict::Target;
@@ -135,6 +136,8 @@ struct Run<'a> {
 impl Run<'_> {
     /// The tree is the current release's: only content that somebody removed is put again.
     async fn complete(&mut self, pointer: Pointer) -> Result<Target, Ending> {
+        // What a prune still removes would be found here, and gone after.
+        let prune = marker::wait_for_end(self.source, &self.begun).await?;
         let mut missing = upload::missing(self.tree, &BTreeSet::new());
         if !self.settings.upload_all {
             let stored = upload::stored(self.source).await?;
@@ -145,6 +148,9 @@ impl Run<'_> {
             });
         }
         self.upload(missing).await?;
+        if prune == Seen::Runs {
+            return Err(prune_runs(&pointer));
+        }
         self.answer.is_current(&pointer);
         Ok(Target(vec![hex(&pointer.release), hex(&pointer.revision)]))
     }
@@ -192,15 +198,19 @@ impl Run<'_> {
         if !current::write(self.source, &pointer, current.as_ref()).await? {
             return Err(current::conflict(self.source).await);
         }
-        self.look_again(&known).await?;
+        let looked = self.look_again(&known).await;
+        if looked.map_err(|error| unverified(&pointer, &error))? == Seen::Runs {
+            return Err(prune_runs(&pointer));
+        }
         self.answer.published(&pointer);
         Ok(Target(vec![hex(&release), hex(&pointer.revision)]))
     }
 
     /// A prune may have removed what this release relies on and no release before it needed.
-    async fn look_again(&mut self, known: &BTreeSet<Hash>) -> Result<(), Ending> {
-        if !marker::wait_for_end(self.source).await? {
-            return Ok(());
+    async fn look_again(&mut self, known: &BTreeSet<Hash>) -> Result<Seen, Ending> {
+        let seen = marker::wait_for_end(self.source, &self.begun).await?;
+        if seen == Seen::Nothing {
+            return Ok(seen);
         }
         let mut gone = upload::missing(self.tree, known);
         let stored = upload::stored(self.source).await?;
@@ -209,7 +219,8 @@ impl Run<'_> {
                 .get(hash)
                 .is_none_or(|(size, _)| *size != local.file.size)
         });
-        self.upload(gone).await
+        self.upload(gone).await?;
+        Ok(seen)
     }
 
     async fn upload(&mut self, files: BTreeMap<Hash, &Local>) -> Result<(), Ending> {
@@ -232,6 +243,27 @@ impl Run<'_> {
         self.answer.uploaded_bytes += total;
         Ok(())
     }
+}
+
+fn prune_runs(pointer: &Pointer) -> Ending {
+    Ending::new(
+        Exit::Unavailable,
+        format!(
+            "{} is current, but a prune still runs and may remove what it needs: publish again when that has ended",
+            titled(pointer.name.as_deref(), &pointer.release)
+        ),
+    )
+}
+
+fn unverified(pointer: &Pointer, error: &Ending) -> Ending {
+    Ending::new(
+        error.exit,
+        format!(
+            "{} is current, but whether a prune removed what it needs is not known, publish again: {}",
+            titled(pointer.name.as_deref(), &pointer.release),
+            error.why
+        ),
+    )
 }
 
 /// The answer of `publish`.

@@ -11,7 +11,7 @@ use crate::report::printable;
 use crate::revision::{Hash, hex};
 use crate::session::{Ending, Surroundings};
 use crate::settings;
-use crate::source::{Got, Source};
+use crate::source::{Got, Kind, Source};
 use agent::exit::Exit;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -54,13 +54,14 @@ pub(super) async fn listed(source: &Source, most: usize) -> Result<Vec<Listed>, 
         }
         let source = source.clone();
         under_way.spawn(async move {
-            let got = source
-                .read_first(&manifest_key(&release), FIRST_LINE)
-                .await?;
+            let got = source.read_first(&manifest_key(&release), FIRST_LINE).await;
             let header = match got {
-                Got::Found(small) => Some(Header::first_of(&small.bytes)),
+                // One that is archived, or empty, must not hide the others.
+                Err(error) if is_of_one_object(&error.kind) => Some(Err(error.message)),
+                Err(error) => return Err(error.into()),
+                Ok(Got::Found(small)) => Some(Header::first_of(&small.bytes)),
                 // Pruned since the listing.
-                Got::Absent { .. } | Got::NotModified { .. } => None,
+                Ok(Got::Absent { .. } | Got::NotModified { .. }) => None,
             };
             Ok::<_, Failure>(header.map(|header| Listed {
                 release,
@@ -74,6 +75,13 @@ pub(super) async fn listed(source: &Source, most: usize) -> Result<Vec<Listed>, 
     }
     all.sort_by_key(|listed| (std::cmp::Reverse(listed.modified), listed.release));
     Ok(all)
+}
+
+fn is_of_one_object(kind: &Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Archived | Kind::KmsDenied | Kind::Corrupt | Kind::Other
+    )
 }
 
 type Joined = Option<Result<Result<Option<Listed>, Failure>, tokio::task::JoinError>>;

@@ -1,9 +1,10 @@
 //! `s3sync rollback`: an earlier release becomes the current one, by one write.
 
 use super::current::{self, Current, described, titled};
+use super::marker::Seen;
 use super::releases::{Listed, listed};
 use super::settings::{Rollback, is_beginning};
-use super::{author, counted, marker, source, upload};
+use super::{Clock, author, counted, marker, source, upload};
 use crate::inspect::Answer;
 use crate::pass::now;
 use crate::release::{Pointer, ReleaseManifest, short, timestamp};
@@ -23,6 +24,7 @@ const CONCURRENCY: usize = 16;
 /// What S3 refuses; when there is no such release, or it is not whole; [`Exit::No`] when another
 /// publisher was quicker.
 pub async fn rollback(settings: &Rollback, around: &Surroundings) -> Result<Answer, Ending> {
+    let begun = Clock::start();
     let location = &settings.place.location;
     let source = source(around, location, CONCURRENCY);
     let before = current::must(&source).await?;
@@ -35,6 +37,7 @@ pub async fn rollback(settings: &Rollback, around: &Surroundings) -> Result<Answ
         return Ok(answer(settings, &before.pointer, false, text));
     }
     let manifest = whole(&source, &release).await?;
+    let manifest = manifest.map_err(|why| Ending::new(Exit::Source, why))?;
     let pointer = Pointer {
         name: manifest.header.name.clone(),
         author: author(settings.author.as_deref(), &around.environment),
@@ -46,9 +49,19 @@ pub async fn rollback(settings: &Rollback, around: &Surroundings) -> Result<Answ
     }
     // A prune that did not see the new pointer is over by now, or its marker is there. The pointer
     // goes first all the same: a rollback is urgent, and readers refuse what is not whole.
-    marker::wait_for_end(&source).await?;
-    if let Err(broken) = whole(&source, &release).await {
-        return Err(put_back(&source, &pointer, &before, broken).await);
+    let looked = async {
+        let prune = marker::wait_for_end(&source, &begun).await?;
+        Ok((prune, whole(&source, &release).await?))
+    };
+    match looked.await {
+        Ok((_, Err(broken))) => return Err(put_back(&source, &pointer, &before, &broken).await),
+        Ok((Seen::Runs, Ok(_))) => {
+            let why = "a prune still runs, and may remove what it needs";
+            return Err(unverified(&pointer, &Ending::new(Exit::Unavailable, why)));
+        }
+        // It may well be whole, and a rollback is urgent: the pointer stays.
+        Err(error) => return Err(unverified(&pointer, &error)),
+        Ok((_, Ok(_))) => {}
     }
     let text = format!(
         "rolled back {location} from {} to {}, made at {}\nrevision {}\n",
@@ -128,14 +141,30 @@ fn choose(all: &[Listed], text: &str, location: &Location) -> Result<Hash, Strin
     }
 }
 
-/// The manifest of a release, all of whose content is there.
-async fn whole(source: &Source, release: &Hash) -> Result<ReleaseManifest, Ending> {
-    let refuse = |why: String| Ending::new(Exit::Source, why);
-    let manifest = current::manifest(source, release).await?.map_err(|why| {
-        refuse(format!(
-            "{why}; nothing was changed: choose another release"
-        ))
-    })?;
+fn unverified(pointer: &Pointer, error: &Ending) -> Ending {
+    Ending::new(
+        error.exit,
+        format!(
+            "rolled back to {}, but could not be verified: {}; should readers refuse it, publish that tree again, or roll back to another release",
+            titled(pointer.name.as_deref(), &pointer.release),
+            error.why
+        ),
+    )
+}
+
+/// The manifest of a release, all of whose content is there, or what is missing.
+///
+/// # Errors
+/// As S3 answers: whether it is whole is not known then.
+async fn whole(source: &Source, release: &Hash) -> Result<Result<ReleaseManifest, String>, Ending> {
+    let manifest = match current::manifest(source, release).await? {
+        Ok(manifest) => manifest,
+        Err(why) => {
+            return Ok(Err(format!(
+                "{why}; nothing was changed: choose another release"
+            )));
+        }
+    };
     let stored = upload::stored(source).await?;
     let missing: Vec<&str> = manifest
         .files
@@ -147,20 +176,20 @@ async fn whole(source: &Source, release: &Hash) -> Result<ReleaseManifest, Endin
         })
         .map(|file| &*file.path)
         .collect();
-    match missing.first() {
+    Ok(match missing.first() {
         None => Ok(manifest),
-        Some(first) => Err(refuse(format!(
+        Some(first) => Err(format!(
             "{}: the content of {} of {} is missing, such as {}; nothing was changed: publish that tree again, or choose another release",
             source.location(),
             counted(missing.len() as u64, "file"),
             short(release),
             printable(first)
-        ))),
-    }
+        )),
+    })
 }
 
 /// A prune was quicker: the pointer goes back to where it was.
-async fn put_back(source: &Source, pointer: &Pointer, before: &Current, broken: Ending) -> Ending {
+async fn put_back(source: &Source, pointer: &Pointer, before: &Current, broken: &str) -> Ending {
     let back = async {
         match current::read(source).await? {
             Some(ours) if ours.pointer == *pointer => {
@@ -171,24 +200,20 @@ async fn put_back(source: &Source, pointer: &Pointer, before: &Current, broken: 
     };
     match back.await {
         Ok(true) => Ending::new(
-            broken.exit,
-            format!(
-                "a prune removed it meanwhile, and the pointer is where it was: {}",
-                broken.why
-            ),
+            Exit::Source,
+            format!("a prune removed it meanwhile, and the pointer is where it was: {broken}"),
         ),
         Ok(false) => Ending::new(
-            broken.exit,
+            Exit::Source,
             format!(
-                "a prune removed it meanwhile, and another release is current by now: {}",
-                broken.why
+                "a prune removed it meanwhile, and another release is current by now: {broken}"
             ),
         ),
         Err(error) => Ending::new(
-            broken.exit,
+            Exit::Source,
             format!(
-                "a prune removed it meanwhile, and the pointer could not be put back ({}): roll back to another release: {}",
-                error.why, broken.why
+                "a prune removed it meanwhile, and the pointer could not be put back ({}): roll back to another release: {broken}",
+                error.why
             ),
         ),
     }

@@ -31,7 +31,7 @@ pub(super) struct Local {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity(u64, u64, u64, i128, i128);
 
-/// The patterns of the options, and those in [`IGNORE`], which is itself left out.
+/// The patterns of the options, and those in `IGNORE`, which is itself left out.
 ///
 /// # Errors
 /// The pattern that says nothing, or why the file cannot be read.

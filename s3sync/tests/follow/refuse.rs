@@ -4,7 +4,7 @@ use crate::polls::asked;
 use crate::support::releases::{Made, POINTER, content, sha256};
 use crate::support::{Bench, DEADLINE, key};
 use std::collections::BTreeMap;
-use testkit::s3::Operation;
+use testkit::s3::{Operation, Refusal, Rule};
 
 const GOOD: [(&str, &str); 2] = [("a.py", "x = 1\n"), ("b.py", "y = 1\n")];
 
@@ -199,6 +199,28 @@ fn watch_keeps_what_it_has_says_why_and_goes_on_with_the_next_release() {
         bench.status()["degraded"] == false
     });
     assert_eq!(asked(&bench, 3), [(Operation::Get, key(POINTER), 304)]);
+}
+
+/// As where somebody puts the content again while it comes in ranges.
+#[test]
+fn content_that_is_put_again_while_it_is_read_keeps_the_whole_release_away() {
+    let bench = Bench::new();
+    Made::new("good", &GOOD).publish(&bench);
+    bench.once(0, &[]);
+    let before = bench.picture();
+    next().publish(&bench);
+    let refusal = Refusal::new(412, "PreconditionFailed", "At least one did not hold");
+    let rule = Rule::new(refusal).on(Operation::Get);
+    let rule = rule.glob(&format!("*{}", sha256("y = 2\n")));
+    let rule = bench.s3.faults().add(rule);
+    let finished = bench.run("once", &["--on-failure", "skip"]);
+    let said = format!("{}{}", finished.stdout, finished.stderr);
+    assert_eq!(finished.code, 69, "{said}");
+    assert!(said.contains("put again while it was read"), "{said}");
+    assert_eq!(bench.picture(), before);
+    bench.s3.faults().remove(rule);
+    bench.once(0, &[]);
+    assert_eq!(bench.files(), next().files);
 }
 
 /// Hostile content of a name that is its hash: what is fetched is what is hashed.

@@ -48,6 +48,17 @@ fn a_scrub_mends_what_was_removed_or_damaged_by_hand() {
 }
 
 #[test]
+fn a_start_makes_a_current_generation_anew_that_is_not_there() {
+    let bench = Bench::with(&[("a.py", "1"), ("d/b.py", "1")]);
+    bench.once(0, GENERATIONS);
+    let generation = path_of(&bench, &current(&bench));
+    std::fs::remove_dir_all(&generation).unwrap();
+    bench.once(0, GENERATIONS);
+    assert_eq!(path_of(&bench, &current(&bench)), generation);
+    assert_eq!(whole(&bench), bench.wanted());
+}
+
+#[test]
 fn a_damaged_generation_does_not_become_current_again() {
     type Damage = (&'static str, fn(&Path));
     let damages: [Damage; 4] = [

@@ -113,6 +113,23 @@ fn publishing_again_puts_back_what_somebody_removed() {
 }
 
 #[test]
+fn an_empty_manifest_hides_no_other_release() {
+    let bench = Bench::new();
+    let tree = Tree::of(&[("a.py", "1")]);
+    let one = bench.publish(&tree, "one", &[]);
+    tree.write("a.py", "2");
+    bench.publish(&tree, "two", &[]);
+    put_manifest(&bench, b"");
+    let list = bench.run(&["releases", PLACE, "--output", "json"], 0);
+    let list = crate::bench::json(&list);
+    let list = list.as_array().expect("a list");
+    let unreadable = list.iter().filter(|line| line["unreadable"].is_string());
+    assert_eq!((list.len(), unreadable.count()), (3, 1), "{list:?}");
+    bench.run(&["rollback", PLACE, "one"], 0);
+    assert_eq!(bench.current(), release(&one));
+}
+
+#[test]
 fn a_pointer_that_is_none_is_not_overwritten() {
     let bench = Bench::new();
     let tree = Tree::of(&[("a.py", "1")]);

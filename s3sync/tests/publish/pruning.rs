@@ -30,6 +30,12 @@ fn report(bench: &Bench, environment: &str, release: &Hash, revision: &str) {
     bench.s3.put(BUCKET, &key, report.to_string());
 }
 
+/// Whether the marker says that the last prune ended.
+fn has_ended(bench: &Bench) -> bool {
+    let marker = bench.s3.get(BUCKET, PRUNING).expect("the marker");
+    serde_json::from_slice::<Value>(&marker).expect("JSON")["ended"] == true
+}
+
 fn names(bench: &Bench) -> Vec<String> {
     let list = json(&bench.run(&["releases", PLACE, "--output", "json"], 0));
     let lines = list.as_array().expect("a list");
@@ -75,7 +81,7 @@ fn the_newest_the_current_its_predecessor_and_what_runs_stay_whole() {
             Ok(2)
         );
     }
-    assert!(bench.s3.get(BUCKET, PRUNING).is_none());
+    assert!(has_ended(&bench));
     let again = json(&bench.run(&["prune", PLACE, "--keep", "2", "--output", "json"], 0));
     assert_eq!(again["releases"], Value::Array(Vec::new()));
 }
@@ -96,7 +102,45 @@ fn nothing_is_removed_when_the_needs_of_a_kept_release_are_not_known() {
         "{}",
         refused.stderr
     );
-    assert_eq!(bench.keys(), before, "the marker is gone, too");
+    assert!(has_ended(&bench));
+    bench.s3.delete(BUCKET, PRUNING);
+    assert_eq!(bench.keys(), before);
+}
+
+#[test]
+fn nothing_is_removed_when_the_current_release_has_no_manifest() {
+    let bench = Bench::new();
+    let releases = history(&bench, 3);
+    let manifest = s3sync::release::manifest_key(&releases[2]);
+    assert!(bench.s3.delete(BUCKET, &format!("dags/{manifest}")));
+    let before = bench.keys();
+    let refused = bench.run(&["prune", PLACE, "--keep", "1"], 65);
+    assert!(
+        refused.stderr.contains("nothing was removed"),
+        "{}",
+        refused.stderr
+    );
+    bench.s3.delete(BUCKET, PRUNING);
+    assert_eq!(bench.keys(), before);
+}
+
+#[test]
+fn a_prune_that_was_taken_over_leaves_the_marker_of_the_other() {
+    let bench = Bench::new();
+    history(&bench, 3);
+    let trap = bench.at(
+        Some(Operation::List),
+        "/content/",
+        1,
+        rustix::process::Signal::STOP,
+    );
+    let mut prune = bench.program(&["prune", PLACE, "--keep", "1"]).spawn();
+    trap.set(&prune);
+    trap.wait();
+    bench.s3.put(BUCKET, PRUNING, "{}");
+    prune.signal(Signal::CONT);
+    assert_eq!(prune.exit_code(DEADLINE), 0, "{}", prune.stderr());
+    assert_eq!(bench.s3.get(BUCKET, PRUNING).as_deref(), Some(&b"{}"[..]));
 }
 
 #[test]
@@ -109,7 +153,7 @@ fn one_prune_at_a_time_and_a_killed_one_for_an_hour() {
     bench.age(PRUNING, 1);
     bench.run(&["prune", PLACE, "--keep", "1"], 0);
     assert_eq!(names(&bench), ["r3", "r2"]);
-    assert!(bench.s3.get(BUCKET, PRUNING).is_none());
+    assert!(has_ended(&bench));
 }
 
 /// A rollback that checked its release before a prune removed it, and moves the pointer after.
@@ -188,6 +232,52 @@ fn a_publisher_during_a_prune_puts_again_what_went() {
     bench.s3.delete(BUCKET, PRUNING);
     assert_eq!(publisher.exit_code(DEADLINE), 0, "{}", publisher.stderr());
     assert_eq!(bench.now().len(), 2);
+}
+
+/// A prune that listed before a publisher put old bytes again, and ended before its pointer.
+#[test]
+fn a_publisher_that_a_whole_prune_overtakes_puts_again_what_went() {
+    let bench = Bench::new();
+    history(&bench, 4);
+    let tree = Tree::of(&[("kept.py", "kept"), ("a.py", "a = 1")]);
+    let writes = bench.at(
+        Some(Operation::Put),
+        "current",
+        1,
+        rustix::process::Signal::STOP,
+    );
+    let removes = bench.at(
+        Some(Operation::Delete),
+        "/releases/",
+        1,
+        rustix::process::Signal::STOP,
+    );
+    let mut prune = bench.program(&["prune", PLACE, "--keep", "1"]).spawn();
+    removes.set(&prune);
+    removes.wait();
+    let mut publisher = bench.publisher(&tree, "again", &[]).spawn();
+    writes.set(&publisher);
+    writes.wait();
+    prune.signal(Signal::CONT);
+    assert_eq!(prune.exit_code(DEADLINE), 0, "{}", prune.stderr());
+    publisher.signal(Signal::CONT);
+    assert_eq!(publisher.exit_code(DEADLINE), 0, "{}", publisher.stderr());
+    assert_eq!(bench.now().len(), 2);
+}
+
+#[test]
+fn a_rollback_that_cannot_look_again_stays_and_says_so() {
+    let bench = Bench::new();
+    let releases = history(&bench, 3);
+    bench.fault(
+        testkit::s3::Refusal::access_denied(),
+        Operation::Get,
+        PRUNING,
+    );
+    let told = bench.run(&["rollback", PLACE, "r2"], 77).stderr;
+    assert!(told.contains("rolled back to r2"), "{told}");
+    assert!(told.contains("could not be verified"), "{told}");
+    assert_eq!(bench.current(), releases[1]);
 }
 
 /// Publishers and prunes at the same time: whatever came in between, the pointer's release is whole.

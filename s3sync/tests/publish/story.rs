@@ -157,11 +157,8 @@ fn a_tree_is_published_changed_listed_rolled_back_and_pruned() {
         (&pruned["releases"], &pruned["content_objects"]),
         (&Value::Array(vec![]), &0.into())
     );
-    assert!(
-        !story.keys().iter().any(|key| key.ends_with("pruning")),
-        "{:?}",
-        story.keys()
-    );
+    // The marker that an ended prune left holds up no other.
+    story.ask("prune", &["--keep", "1"]);
 }
 
 #[test]

@@ -40,11 +40,15 @@ run "a_worker_waits_for_its_protection" {
     scaled        = true
     desired_count = 0
     spot          = true
-    queue_metrics = { mode = "protect", broker_parameter_arn = "arn:aws:ssm:eu-west-1:123456789012:parameter/airflow-test/broker-url", kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/k" }
+    queue_metrics = { mode = "protect", queues = ["default", "gpu"], broker_parameter_arn = "arn:aws:ssm:eu-west-1:123456789012:parameter/airflow-test/broker-url", kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/k" }
   }
   assert {
     condition     = [for d in local.airflow[0].dependsOn : d.containerName] == ["queue-metrics"] && local.stop_timeout == 120
     error_message = "No task before protection was asked for; all the time that Fargate gives."
+  }
+  assert {
+    condition     = join(" ", local.airflow[0].command) == "celery worker --queues trimtab.hold" && { for e in local.queue_metrics[0].environment : e.name => e.value }["QUEUE_METRICS_QUEUES"] == "default,gpu"
+    error_message = "It starts on a queue that nobody fills, and protect has its real ones."
   }
   assert {
     condition     = !local.queue_metrics[0].essential && local.queue_metrics[0].restartPolicy.enabled && local.queue_metrics[0].secrets[0].name == "QUEUE_METRICS_BROKER_URL"

@@ -90,6 +90,44 @@ run "airflow_2" {
   }
 }
 
+run "in_place_without_a_layout" {
+  command = plan
+  assert {
+    condition     = !contains(keys(local.settings), "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST") && one(local.synced) == "/opt/airflow/dags/.s3sync/manifest.jsonl"
+    error_message = "Airflow's own bundle, of the directory."
+  }
+}
+
+run "generations" {
+  command = plan
+  variables { dag_layout = "generations" }
+  assert {
+    condition = jsondecode(local.settings["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"]) == [
+      { name = "dags", classpath = "trimtab_airflow.GenerationBundle", kwargs = { root = "/opt/airflow/dags", refresh_interval = 2 } },
+    ]
+    error_message = "The bundle reads what s3sync writes."
+  }
+  assert {
+    condition     = one(local.synced) == "/opt/airflow/dags/current"
+    error_message = "Nobody starts before there is a generation."
+  }
+}
+
+run "refuses_generations_for_airflow_2" {
+  command = plan
+  variables {
+    airflow_major = 2
+    dag_layout    = "generations"
+  }
+  expect_failures = [var.dag_layout]
+}
+
+run "refuses_another_layout" {
+  command = plan
+  variables { dag_layout = "links" }
+  expect_failures = [var.dag_layout]
+}
+
 run "refuses_celery_without_redis" {
   command = plan
   variables { redis = null }

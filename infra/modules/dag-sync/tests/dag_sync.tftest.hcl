@@ -35,6 +35,30 @@ run "without_a_report_it_writes_nothing" {
   }
 }
 
+run "in_place_without_a_layout" {
+  command = plan
+  assert {
+    condition     = local.environment["S3SYNC_LAYOUT"] == "in-place" && output.ready_file == "/opt/airflow/dags/.s3sync/manifest.jsonl"
+    error_message = "The directory is the tree, and there at the first pass."
+  }
+}
+
+run "generations" {
+  command = apply
+  variables {
+    layout  = "generations"
+    options = { S3SYNC_KEEP_FOR = "30d" }
+  }
+  assert {
+    condition     = local.environment["S3SYNC_LAYOUT"] == "generations" && local.environment["S3SYNC_KEEP_FOR"] == "30d" && output.ready_file == "/opt/airflow/dags/current"
+    error_message = "Whoever reads them waits for the name of the first."
+  }
+  assert {
+    condition     = flatten([for s in jsondecode(aws_iam_role_policy.task[0].policy).Statement : s.Resource if contains(flatten([s.Action]), "s3:PutObject")]) == ["arn:aws:s3:::airflow-test-dags/dags/.s3sync/reports/*"]
+    error_message = "They need no more of S3 than the report, for which `publish --wait` looks."
+  }
+}
+
 run "a_first_apply_needs_no_upload" {
   command = plan
   assert {
@@ -77,6 +101,18 @@ run "refuses_a_setting_of_another_program" {
   command = plan
   variables { options = { ENTRYPOINT_MIGRATE = "auto" } }
   expect_failures = [var.options]
+}
+
+run "refuses_a_layout_that_contradicts" {
+  command = plan
+  variables { options = { S3SYNC_LAYOUT = "generations" } }
+  expect_failures = [var.options]
+}
+
+run "refuses_another_layout" {
+  command = plan
+  variables { layout = "links" }
+  expect_failures = [var.layout]
 }
 
 run "refuses_another_mode" {
