@@ -141,11 +141,7 @@ impl Run<'_> {
         let mut missing = upload::missing(self.tree, &BTreeSet::new());
         if !self.settings.upload_all {
             let stored = upload::stored(self.source).await?;
-            missing.retain(|hash, local| {
-                stored
-                    .get(hash)
-                    .is_none_or(|(size, _)| *size != local.file.size)
-            });
+            missing.retain(|_, local| upload::is_gone(&stored, &local.file));
         }
         self.upload(missing).await?;
         if prune == Seen::Runs {
@@ -214,11 +210,7 @@ impl Run<'_> {
         }
         let mut gone = upload::missing(self.tree, known);
         let stored = upload::stored(self.source).await?;
-        gone.retain(|hash, local| {
-            stored
-                .get(hash)
-                .is_none_or(|(size, _)| *size != local.file.size)
-        });
+        gone.retain(|_, local| upload::is_gone(&stored, &local.file));
         self.upload(gone).await?;
         Ok(seen)
     }

@@ -169,11 +169,7 @@ async fn whole(source: &Source, release: &Hash) -> Result<Result<ReleaseManifest
     let missing: Vec<&str> = manifest
         .files
         .iter()
-        .filter(|file| {
-            stored
-                .get(&file.sha256)
-                .is_none_or(|(size, _)| *size != file.size)
-        })
+        .filter(|file| upload::is_gone(&stored, file))
         .map(|file| &*file.path)
         .collect();
     Ok(match missing.first() {

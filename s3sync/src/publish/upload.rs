@@ -3,7 +3,7 @@
 use super::tree::{self, CHANGED, Identity, Local};
 use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::release::{CONTENT, content_key, content_of};
+use crate::release::{CONTENT, File, content_key, content_of};
 use crate::report::printable;
 use crate::revision::Hash;
 use crate::session::Ending;
@@ -33,16 +33,26 @@ pub(super) fn missing<'a>(tree: &'a [Local], known: &BTreeSet<Hash>) -> BTreeMap
 }
 
 /// The content that S3 has, with its size and its age in milliseconds by S3's clock.
+pub(super) type Stored = HashMap<Hash, (u64, Option<i64>)>;
+
+/// Lists the content that S3 has.
 ///
 /// # Errors
 /// As S3 answers.
-pub(super) async fn stored(source: &Source) -> Result<HashMap<Hash, (u64, Option<i64>)>, Ending> {
+pub(super) async fn stored(source: &Source) -> Result<Stored, Ending> {
     let list = source.list_below(CONTENT).await.map_err(Failure::from)?;
     let known = list.objects.iter().filter_map(|object| {
         let age = list.server_time.map(|now| now - object.modified);
         Some((content_of(&object.key)?, (object.size, age)))
     });
     Ok(known.collect())
+}
+
+/// Whether the content of `file` is not there in its size.
+pub(super) fn is_gone(stored: &Stored, file: &File) -> bool {
+    stored
+        .get(&file.sha256)
+        .is_none_or(|(size, _)| *size != file.size)
 }
 
 /// Leaves out what an earlier try has uploaded.

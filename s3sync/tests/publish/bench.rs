@@ -138,6 +138,20 @@ impl Bench {
         contents.into_iter().map(text).collect()
     }
 
+    /// Starts a program, which stands still at its first request of this operation and part of a key.
+    pub(crate) fn stopped_at(
+        &self,
+        operation: Operation,
+        part: &'static str,
+        program: Program,
+    ) -> Process {
+        let trap = self.at(Some(operation), part, 1, rustix::process::Signal::STOP);
+        let process = program.spawn();
+        trap.set(&process);
+        trap.wait();
+        process
+    }
+
     /// Does something to the process whose ID is stored, at the moment a request arrives, before
     /// the server acts on it: the `nth`, from 1, that this operation and part of a key fit.
     pub(crate) fn at(

@@ -128,15 +128,11 @@ fn nothing_is_removed_when_the_current_release_has_no_manifest() {
 fn a_prune_that_was_taken_over_leaves_the_marker_of_the_other() {
     let bench = Bench::new();
     history(&bench, 3);
-    let trap = bench.at(
-        Some(Operation::List),
+    let mut prune = bench.stopped_at(
+        Operation::List,
         "/content/",
-        1,
-        rustix::process::Signal::STOP,
+        bench.program(&["prune", PLACE, "--keep", "1"]),
     );
-    let mut prune = bench.program(&["prune", PLACE, "--keep", "1"]).spawn();
-    trap.set(&prune);
-    trap.wait();
     bench.s3.put(BUCKET, PRUNING, "{}");
     prune.signal(Signal::CONT);
     assert_eq!(prune.exit_code(DEADLINE), 0, "{}", prune.stderr());
@@ -161,15 +157,11 @@ fn one_prune_at_a_time_and_a_killed_one_for_an_hour() {
 fn a_rollback_that_a_prune_overtakes_leaves_the_pointer_where_it_was() {
     let bench = Bench::new();
     let releases = history(&bench, 4);
-    let trap = bench.at(
-        Some(Operation::List),
+    let mut rollback = bench.stopped_at(
+        Operation::List,
         "/content/",
-        1,
-        rustix::process::Signal::STOP,
+        bench.program(&["rollback", PLACE, "r1"]),
     );
-    let mut rollback = bench.program(&["rollback", PLACE, "r1"]).spawn();
-    trap.set(&rollback);
-    trap.wait();
     bench.run(&["prune", PLACE, "--keep", "1"], 0);
     rollback.signal(Signal::CONT);
     assert_eq!(rollback.exit_code(DEADLINE), 65, "{}", rollback.stderr());
@@ -184,15 +176,11 @@ fn a_rollback_that_a_prune_overtakes_leaves_the_pointer_where_it_was() {
 fn a_rollback_during_a_prune_waits_and_takes_back_what_it_removed() {
     let bench = Bench::new();
     let releases = history(&bench, 4);
-    let trap = bench.at(
-        Some(Operation::List),
+    let mut prune = bench.stopped_at(
+        Operation::List,
         "/content/",
-        1,
-        rustix::process::Signal::STOP,
+        bench.program(&["prune", PLACE, "--keep", "1"]),
     );
-    let mut prune = bench.program(&["prune", PLACE, "--keep", "1"]).spawn();
-    trap.set(&prune);
-    trap.wait();
     let mut rollback = bench.program(&["rollback", PLACE, "r2"]).spawn();
     testkit::until(DEADLINE, "the rollback's write", || {
         bench.current() == releases[1]
@@ -210,15 +198,8 @@ fn a_publisher_during_a_prune_puts_again_what_went() {
     let bench = Bench::new();
     history(&bench, 3);
     let tree = Tree::of(&[("kept.py", "kept"), ("a.py", "a = 9")]);
-    let trap = bench.at(
-        Some(Operation::Put),
-        "current",
-        1,
-        rustix::process::Signal::STOP,
-    );
-    let mut publisher = bench.publisher(&tree, "r9", &[]).spawn();
-    trap.set(&publisher);
-    trap.wait();
+    let mut publisher =
+        bench.stopped_at(Operation::Put, "current", bench.publisher(&tree, "r9", &[]));
     // A prune of somebody else's that knows no young content.
     bench.s3.put(BUCKET, PRUNING, "{}");
     use sha2::Digest as _;
@@ -240,24 +221,16 @@ fn a_publisher_that_a_whole_prune_overtakes_puts_again_what_went() {
     let bench = Bench::new();
     history(&bench, 4);
     let tree = Tree::of(&[("kept.py", "kept"), ("a.py", "a = 1")]);
-    let writes = bench.at(
-        Some(Operation::Put),
-        "current",
-        1,
-        rustix::process::Signal::STOP,
-    );
-    let removes = bench.at(
-        Some(Operation::Delete),
+    let mut prune = bench.stopped_at(
+        Operation::Delete,
         "/releases/",
-        1,
-        rustix::process::Signal::STOP,
+        bench.program(&["prune", PLACE, "--keep", "1"]),
     );
-    let mut prune = bench.program(&["prune", PLACE, "--keep", "1"]).spawn();
-    removes.set(&prune);
-    removes.wait();
-    let mut publisher = bench.publisher(&tree, "again", &[]).spawn();
-    writes.set(&publisher);
-    writes.wait();
+    let mut publisher = bench.stopped_at(
+        Operation::Put,
+        "current",
+        bench.publisher(&tree, "again", &[]),
+    );
     prune.signal(Signal::CONT);
     assert_eq!(prune.exit_code(DEADLINE), 0, "{}", prune.stderr());
     publisher.signal(Signal::CONT);

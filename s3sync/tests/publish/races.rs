@@ -60,17 +60,11 @@ fn the_second_of_two_publishers_is_told_who_and_what_was_published() {
     );
     for round in ["first", "later"] {
         // Ours has read the pointer, and all but the pointer is written.
-        let trap = bench.at(
-            Some(Operation::Put),
+        let mut second = bench.stopped_at(
+            Operation::Put,
             "/manifest/",
-            1,
-            rustix::process::Signal::STOP,
+            bench.publisher(&ours, &format!("ours-{round}"), &[]),
         );
-        let mut second = bench
-            .publisher(&ours, &format!("ours-{round}"), &[])
-            .spawn();
-        trap.set(&second);
-        trap.wait();
         let name = format!("theirs-{round}");
         let first = bench.publish(&theirs, &name, &["--upload-all"]);
         second.signal(Signal::CONT);
@@ -154,17 +148,11 @@ fn a_pointer_whose_write_lost_its_answer_is_taken_for_what_it_is() {
 fn a_file_that_is_written_while_it_is_published_is_refused_and_named() {
     let bench = Bench::new();
     let tree = Tree::of(&[("a.py", "1"), ("b.py", "1 too")]);
-    let trap = bench.at(
-        Some(Operation::Put),
+    let mut publisher = bench.stopped_at(
+        Operation::Put,
         "/content/",
-        1,
-        rustix::process::Signal::STOP,
+        bench.publisher(&tree, "one", &["--concurrency", "1"]),
     );
-    let mut publisher = bench
-        .publisher(&tree, "one", &["--concurrency", "1"])
-        .spawn();
-    trap.set(&publisher);
-    trap.wait();
     tree.write("b.py", "2 too");
     publisher.signal(Signal::CONT);
     assert_eq!(publisher.exit_code(DEADLINE), 65, "{}", publisher.stderr());
@@ -182,17 +170,11 @@ fn a_large_file_is_streamed_and_refused_when_it_changes() {
     let bench = Bench::new();
     let large = "0123456789abcdef".repeat((5 << 20) / 16);
     let tree = Tree::of(&[("a.py", "1"), ("large.csv", &large)]);
-    let trap = bench.at(
-        Some(Operation::Put),
+    let mut publisher = bench.stopped_at(
+        Operation::Put,
         "/content/",
-        1,
-        rustix::process::Signal::STOP,
+        bench.publisher(&tree, "one", &["--concurrency", "1"]),
     );
-    let mut publisher = bench
-        .publisher(&tree, "one", &["--concurrency", "1"])
-        .spawn();
-    trap.set(&publisher);
-    trap.wait();
     tree.write("large.csv", &large.replace('9', "8"));
     publisher.signal(Signal::CONT);
     assert_eq!(publisher.exit_code(DEADLINE), 65, "{}", publisher.stderr());
