@@ -101,7 +101,8 @@ class Peer:
 
         def port():
             self.program.check_alive()
-            return self.program.stdout.read_text().strip()
+            # It is the launcher that makes the file, a moment after it was asked to start the peer.
+            return self.program.stdout.exists() and self.program.stdout.read_text().strip()
 
         self.url = f"http://127.0.0.1:{until('the peer to serve', 60, 0.1, port)}/metrics"
 
