@@ -18,6 +18,7 @@ ARCHITECTURE = $(if $(filter aarch64-%,$(CARGO_BUILD_TARGET)),arm64,amd64)
 LONG_TEST = $(CARGO) test --locked --workspace --test
 KILLS ?= 1000
 DRAINS ?= 300
+RELEASES ?= 30
 CHAOS_SECONDS ?= 600
 SOAK_SECONDS ?= 1800
 FUZZ_SECONDS ?= 300
@@ -62,14 +63,14 @@ demo: demo-program ## half a minute of s3sync on the terminal, with an S3 server
 test: deps ## every test
 	$(CARGO) test --locked --workspace --no-fail-fast
 
-e2e: deps build ## with real Airflows, which it installs from PyPI the first time
+e2e: deps build ## with real Airflows, which it installs from PyPI the first time (RELEASES=30)
 	$(CARGO) test --locked -p entrypoint -p healthcheck -p queue-metrics --no-fail-fast --test 'airflow_*' -- --ignored
 	TRIMTAB_PROGRAMS=$(abspath $(RELEASE)) $(CARGO) test --locked -p e2e --test story -- --ignored --nocapture
-	TRIMTAB_PROGRAMS=$(abspath $(RELEASE)) $(CARGO) test --locked -p e2e --test releases -- --ignored --nocapture --skip airflow_3_3
+	TRIMTAB_RELEASES=$(RELEASES) TRIMTAB_PROGRAMS=$(abspath $(RELEASE)) $(CARGO) test --locked -p e2e --test releases -- --ignored --nocapture --skip airflow_3_3
 
 e2e-full: deps build ## all scenarios: faults, upgrades, releases, Airflow 2, and the figures of docs/latency.md; an hour
 	TRIMTAB_PROGRAMS=$(abspath $(RELEASE)) $(CARGO) test --locked -p e2e --test full -- --ignored --nocapture --test-threads=1
-	TRIMTAB_RELEASES=30 TRIMTAB_RUNS=200 TRIMTAB_PROGRAMS=$(abspath $(RELEASE)) $(CARGO) test --locked -p e2e --test releases -- --ignored --nocapture airflow_3_1
+	TRIMTAB_RELEASES=$(RELEASES) TRIMTAB_RUNS=200 TRIMTAB_PROGRAMS=$(abspath $(RELEASE)) $(CARGO) test --locked -p e2e --test releases -- --ignored --nocapture airflow_3_1
 	TRIMTAB_RELEASES=10 TRIMTAB_RUNS=50 TRIMTAB_PROGRAMS=$(abspath $(RELEASE)) $(CARGO) test --locked -p e2e --test releases -- --ignored --nocapture airflow_3_3
 
 up: deps build ## a real Airflow with its UI on this machine, and the four programs at work
@@ -84,6 +85,8 @@ down: ## end what `make up` started
 
 kill-test: deps ## kill -9 at 1,000 random instants (KILLS=1000)
 	TRIMTAB_KILLS=$(KILLS) $(LONG_TEST) kill -- --nocapture
+	TRIMTAB_KILLS=$(KILLS) $(LONG_TEST) generations -- --nocapture kill
+	TRIMTAB_KILLS=$(KILLS) $(LONG_TEST) follow -- --nocapture kill
 
 drain-test: deps ## 300 workers of Celery drained at random, and 100 more while things fail (DRAINS=300)
 	TRIMTAB_DRAINS=$(DRAINS) $(LONG_TEST) protect_random -- --nocapture

@@ -126,8 +126,8 @@ class Bench:
 
     def growth(self) -> dict[tuple[int, int], float]:
         found = {}
-        sizes = ((0, 0), (100_000, 0), (0, 10_000), (100_000, 10_000))
-        for queued, in_flight in sizes[2:] if self.quick else sizes:
+        sizes = ((0, 0), (10, 0), (100_000, 0), (0, 10_000), (100_000, 10_000))
+        for queued, in_flight in sizes[3:] if self.quick else sizes:
             self.redis.ask("FLUSHALL")
             self.redis.run(FILL, str(queued), str(in_flight), "default", message("a"))
             found[queued, in_flight] = self.cpu_a_sample(f"growth-{queued}-{in_flight}")
@@ -273,9 +273,11 @@ class Bench:
         found = self.found.get("growth")
         if not found or (0, 0) not in found:
             return missing(case, goal)
-        more = found[100_000, 0] - found[0, 0]
+        # Beside ten, because a target above zero is published every 10 s and one of zero every 60 s.
+        more = found[100_000, 0] - found[10, 0]
         flight = found[0, 10_000] - found[0, 0]
-        return Goal(case, goal, f"{more:+.2f} ms; 10,000 in flight {flight:+.2f} ms", more < 0.1)
+        told = f"{more:+.2f} ms beside 10 queued; 10,000 in flight {flight:+.2f} ms"
+        return Goal(case, goal, told, more < 0.05)
 
     def latency_goal(self) -> Goal:
         case, goal = "a task on an empty system to `WorkersTarget` 1 at the store, 5 s interval", "at most 6 s"
@@ -319,7 +321,8 @@ class Bench:
         if "growth" in found:
             rows = [[f"{queued:,}", f"{flight:,}", f"{cost:.2f} ms"]
                     for (queued, flight), cost in found["growth"].items()]
-            parts += ["## Growth", table(["queued", "in flight", "CPU a sample"], rows)]
+            parts += ["## Growth", "With anything queued or in flight the target is above zero, and is published every "
+                      "10 s in place of every 60 s.", table(["queued", "in flight", "CPU a sample"], rows)]
         if "idle" in found:
             rows = [[sink, *(f"{value:.1f} MB" for value in values)] for sink, values in found["idle"].items()]
             parts += ["## Memory", "Resident at an interval of 5 s with nothing queued, in the median and at most "

@@ -19,10 +19,8 @@ WHY = {
     "long tail": "an alarm's 9 s on a wait of 49 s, in the worst seeds: *ideal, by alarms* waits as long",
     "flapping": "the hold: a burst every 8 min finds workers held for 5 of them. The ideal knows when the next "
     "one comes; who does not know pays for the hold, or with `--hold 1m` for a start with each burst",
-    "spot storm": "a worker that came up refused took a task before it was cancelled: a worker on a queue that "
-    "nobody fills takes none",
-    "redis outage": "an alarm's 9 s on a wait of 42 s: *ideal, by alarms* waits as long, but for 2 s",
-    "deployment": "as in the Spot storm",
+    "redis outage": "an alarm's 9 s on a wait of 42 s, as *ideal, by alarms* has it; the rest are workers that lost "
+    "Redis while tasks ran: to leave they shut down, and ECS counts them until they are gone",
 }
 
 

@@ -10,8 +10,6 @@ WHY = """## What is not met, and why
   0.5 ms on ext4, as much as a sample.
 - **Memory with EMF.** 4.8 to 5.3 MB from run to run: most of it is code that was mapped since the last time
   it was let go of, and the kernel maps around what is touched as it finds it in its cache.
-- **100,000 queued.** What is left is no cost of the sample: while a target is above zero it is published
-  every 10 s in place of every 60 s.
 - **A fiftieth of the exporter's CPU.** Each 5 s `watch` takes a sample, hears the worker two or three times,
   and writes its status file. The file alone is more than a fiftieth of what the exporter takes in 5 s.
 - **The binary.** By the symbols of an unstripped build: AWS's SDK 0.9 MB (the clients of STS and SSM 0.3 of

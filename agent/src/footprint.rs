@@ -1,9 +1,10 @@
-//! Unmaps code that has done its work.
+//! Gives memory back that has done its work.
 //!
 //! Most of what is resident in an agent at rest is the program itself: pages of code and constants that
 //! its start or its last burst of work touched, and that it hardly looks at again. Unmapped, they are
 //! clean page cache that nobody uses, which the kernel takes first when the task comes near its limit;
-//! mapped, they would compete with the service's own. See docs/adr/0023.
+//! mapped, they would compete with the service's own. The rest is heap that was freed, which glibc keeps
+//! for later. See docs/adr/0023.
 
 use nix::sys::mman::{MmapAdvise, madvise};
 use std::ffi::c_void;
@@ -13,14 +14,55 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 /// The pages of x86-64 and of Fargate's ARM; on a machine with larger ones the kernel refuses, and
 /// nothing is given back.
 const PAGE: u64 = 4096;
 
-/// Lets go of the program's own pages that cannot change; the next one that is needed is read again
-/// from the page cache, in microseconds. Where the program is not laid out as expected nothing is done.
-pub fn release_code() {
+/// How often an agent whose turns are light lets go of what other work mapped in between.
+const TIDIED_EVERY: Duration = Duration::from_secs(60);
+
+/// When an agent that works in turns is to let go of its memory. A light turn's own pages stay: their way
+/// back at the next one costs more than the turn does (1.4 ms of CPU in place of 0.7 for one GET).
+#[derive(Debug, Default)]
+pub struct Tidying {
+    last: Option<Instant>,
+}
+
+impl Tidying {
+    /// Whether [`release_memory`] is due after a turn, which was light where nothing was to be done. Says
+    /// so once: what is due counts as done.
+    pub fn is_due(&mut self, light: bool, now: Instant) -> bool {
+        let recent = |last| now.duration_since(last) < TIDIED_EVERY;
+        if light && self.last.is_some_and(recent) {
+            return false;
+        }
+        self.last = Some(now);
+        true
+    }
+}
+
+/// Lets go of freed heap, and of the program's own pages that cannot change; the next one that is needed
+/// is read again from the page cache, in microseconds. Where the program is not laid out as expected
+/// nothing is done.
+pub fn release_memory() {
+    release_heap();
+    release_code();
+}
+
+/// A pass over 20,000 files leaves 5 MB of small free blocks, and glibc gives back only what lies at a
+/// heap's end.
+fn release_heap() {
+    #[cfg(target_env = "gnu")]
+    {
+        #[expect(unsafe_code, reason = "a call of the C library")]
+        // SAFETY: it takes a number and touches free blocks only, under the lock of each arena.
+        let _ = unsafe { nix::libc::malloc_trim(0) };
+    }
+}
+
+fn release_code() {
     static CODE: OnceLock<Vec<Range<u64>>> = OnceLock::new();
     for range in CODE.get_or_init(|| constant_parts().unwrap_or_default()) {
         let Ok(length) = usize::try_from(range.end - range.start) else {
@@ -96,11 +138,9 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 mod tests {
     use super::*;
 
-    fn resident_file_kilobytes() -> u64 {
+    fn resident_kilobytes(kind: &str) -> u64 {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("RssFile:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(kind));
         let number = line.unwrap().trim().trim_end_matches(" kB");
         number.parse().unwrap()
     }
@@ -117,11 +157,42 @@ mod tests {
                 std::hint::black_box(byte);
             }
         }
-        let before = resident_file_kilobytes();
+        let before = resident_kilobytes("RssFile:");
         release_code();
-        let after = resident_file_kilobytes();
+        let after = resident_kilobytes("RssFile:");
         assert!(after < before / 2, "{before} kB, then {after} kB");
         assert_eq!("still here".to_uppercase(), "STILL HERE");
+    }
+
+    #[test]
+    #[cfg(target_env = "gnu")]
+    fn heap_that_was_freed_below_what_is_in_use_is_given_back() {
+        let mut blocks: Vec<Box<[u8; 1000]>> = (0..30_000).map(|_| Box::new([1; 1000])).collect();
+        let last = blocks.pop();
+        drop(blocks);
+        let before = resident_kilobytes("RssAnon:");
+        release_heap();
+        let after = resident_kilobytes("RssAnon:");
+        assert!(after + 20_000 < before, "{before} kB, then {after} kB");
+        assert_eq!(last.unwrap()[999], 1);
+    }
+
+    #[test]
+    fn after_work_memory_is_let_go_at_once_and_after_light_turns_now_and_then() {
+        let (start, mut tidying) = (Instant::now(), Tidying::default());
+        for (second, light, due) in [
+            (0, true, true),
+            (1, true, false),
+            (2, false, true),
+            (3, false, true),
+            (4, true, false),
+            (62, true, false),
+            (63, true, true),
+            (64, true, false),
+        ] {
+            let now = start + Duration::from_secs(second);
+            assert_eq!(tidying.is_due(light, now), due, "second {second}");
+        }
     }
 
     #[test]

@@ -31,6 +31,16 @@ pub fn tasks(page: &str) -> Vec<Value> {
     blocks
 }
 
+/// The containers that a page shows alone, without the task around them.
+///
+/// # Panics
+/// When a block is no JSON.
+pub fn alone(page: &str) -> Vec<Container> {
+    let blocks = blocks(page);
+    let shown = blocks.iter().filter(|block| block.get("image").is_some());
+    shown.map(container).collect()
+}
+
 /// The containers of a task definition.
 pub fn containers(task: &Value) -> Vec<Container> {
     let definitions = task["containerDefinitions"].as_array();

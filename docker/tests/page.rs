@@ -1,5 +1,5 @@
-//! The task definitions of docs/images.md: what a reader copies is valid, and is understood by the
-//! programs.
+//! The task definitions of docs/images.md, and the containers of README.md: what a reader copies is
+//! valid, and is understood by the programs.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use agent::settings::duration;
 use images::container::Container;
 use images::parser::{Program, service};
-use images::task::{containers, strings, tasks};
+use images::task::{alone, containers, strings, tasks};
 use serde_json::Value;
 use testkit::moto::Moto;
 
@@ -35,6 +35,17 @@ fn all() -> Vec<(Container, Value, Value)> {
 #[test]
 fn no_program_refuses_or_warns_of_what_it_is_told() {
     for (container, ..) in all() {
+        let name = &container.name;
+        assert_eq!(container.complaints(), Vec::<String>::new(), "{name}");
+    }
+}
+
+#[test]
+fn what_the_readme_shows_is_understood_too() {
+    let shown = alone(&images::read("README.md"));
+    let names: Vec<&str> = shown.iter().map(|container| &*container.name).collect();
+    assert_eq!(names, ["s3sync", "scheduler", "queue-metrics"]);
+    for container in &shown {
         let name = &container.name;
         assert_eq!(container.complaints(), Vec::<String>::new(), "{name}");
     }

@@ -78,9 +78,9 @@ impl Fleet {
         let status = stack.service("queue-metrics").status();
         let group = &status["detail"]["groups"]["worker"];
         for (series, name) in [
-            ("target", "workers_target"),
-            ("waiting", "waiting"),
-            ("busy", "busy"),
+            ("WorkersTarget", "workers_target"),
+            ("tasks waiting", "waiting"),
+            ("tasks busy", "busy"),
         ] {
             if let Some(value) = group[name].as_f64() {
                 stack.timeline.value(series, value);
@@ -122,7 +122,8 @@ impl Fleet {
         for (number, task) in &mut self.tasks {
             let protect = Role::Protect(*number).name();
             if *task == Task::Waiting && stack.service(&protect).health().is_ok() {
-                stack.timeline.event(&protect, "healthy");
+                // Beside a worker it does all its work from then on.
+                stack.timeline.event(&protect, "serves");
                 stack.start(Role::Worker(*number));
                 *task = Task::Running;
             }

@@ -1,5 +1,8 @@
 //! A run's record as an SVG that a person can read: a lane for each service and for the uploads, and
 //! the queue, the target and the workers over time below.
+//!
+//! Words stand beside what has no colour of its own: a page that shows the drawing as an image shows
+//! nothing of what a browser would on hovering.
 
 use std::fmt::Write as _;
 
@@ -9,6 +12,9 @@ const LEFT: f64 = 130.0;
 const WIDTH: f64 = 860.0;
 const LANE: f64 = 26.0;
 const CHART: f64 = 120.0;
+/// Of words in a lane: their size, and about how wide a letter of it is.
+const SMALL: f64 = 9.0;
+const LETTER: f64 = 4.9;
 const COLOURS: [&str; 4] = ["#4a78a8", "#b0740f", "#2f8151", "#8250df"];
 
 /// Where each kind of event comes in a lane's line: what it is drawn as.
@@ -48,7 +54,7 @@ pub fn svg(record: &Record, title: &str) -> String {
          <title>{0}</title>\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n\
          <text x=\"10\" y=\"22\" font-size=\"15\" font-weight=\"600\" fill=\"#1f2328\">{0}</text>\n\
          <text x=\"10\" y=\"39\" fill=\"#57606a\">grey: started or ended, amber: healthy, green: serves, \
-         red: stopped, blue: what happened (hover for the words)</text>\n",
+         red: stopped, blue: what happened</text>\n",
         escaped(title)
     );
     axis(&mut out, end, top, height - 24.0, x);
@@ -62,6 +68,7 @@ pub fn svg(record: &Record, title: &str) -> String {
             escaped(lane)
         );
         life(&mut out, record, lane, y, end, x);
+        words(&mut out, record, lane, y, x);
     }
     if series {
         chart(&mut out, record, bottom + 20.0, end, x);
@@ -109,6 +116,27 @@ fn life(out: &mut String, record: &Record, lane: &str, y: f64, end: f64, x: impl
     }
 }
 
+/// What happened, above or below its mark, where there is room for it.
+fn words(out: &mut String, record: &Record, lane: &str, y: f64, x: impl Fn(f64) -> f64) {
+    let plain = mark("").0;
+    let mut rows = [(y - 5.0, 0.0), (y + 11.0, 0.0)];
+    let events = record.events.iter().filter(|event| event.lane == lane);
+    for event in events.filter(|event| mark(&event.what).0 == plain) {
+        let width = event.what.chars().count() as f64 * LETTER;
+        // Ends at the edge what would go past it.
+        let left = (x(event.at) - 3.0).min(LEFT + WIDTH + 26.0 - width);
+        let Some((line, taken)) = rows.iter_mut().find(|(_, taken)| *taken <= left) else {
+            continue;
+        };
+        *taken = left + width + LETTER;
+        let _ = writeln!(
+            out,
+            "<text x=\"{left:.1}\" y=\"{line:.1}\" font-size=\"{SMALL}\" fill=\"#57606a\">{}</text>",
+            escaped(&event.what)
+        );
+    }
+}
+
 fn axis(out: &mut String, end: f64, top: f64, bottom: f64, x: impl Fn(f64) -> f64) {
     let steps = [5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0];
     let step = steps
@@ -128,7 +156,8 @@ fn axis(out: &mut String, end: f64, top: f64, bottom: f64, x: impl Fn(f64) -> f6
     }
 }
 
-/// Each series as steps, all on one scale.
+/// Each series as steps, all on one scale, and each a little higher than the one before, so that none
+/// hides another of the same value.
 fn chart(out: &mut String, record: &Record, top: f64, end: f64, x: impl Fn(f64) -> f64) {
     let highest = record
         .series
@@ -136,8 +165,8 @@ fn chart(out: &mut String, record: &Record, top: f64, end: f64, x: impl Fn(f64) 
         .flatten()
         .map(|(_, value)| *value)
         .fold(1.0, f64::max);
-    let y = |value: f64| top + CHART - value / highest * CHART;
     for (place, (name, values)) in record.series.iter().enumerate() {
+        let y = |value: f64| top + CHART - value / highest * CHART - 2.0 * place as f64;
         let colour = COLOURS[place % COLOURS.len()];
         let mut path = String::new();
         let mut before: Option<f64> = None;
@@ -203,9 +232,32 @@ mod tests {
             .insert("target".into(), vec![(1.0, 0.0), (5.0, 3.0)]);
         let svg = svg(&record, "a run");
         assert_eq!(svg.matches("<circle").count(), 3);
-        assert!(svg.contains("a &lt;b&gt; &amp; &quot;c&quot;"), "{svg}");
+        assert!(
+            svg.contains(">a &lt;b&gt; &amp; &quot;c&quot;</text>"),
+            "{svg}"
+        );
         assert!(
             svg.contains(">scheduler<") && svg.contains(">uploads<") && svg.contains(">target<")
         );
+    }
+    #[test]
+    fn words_that_would_lie_on_others_are_left_to_the_marks_title() {
+        let event = |at, what: &str| Event {
+            at,
+            lane: "uploads".into(),
+            what: what.into(),
+        };
+        let near = ["one", "two", "three"].map(|what| event(10.0, what));
+        let mut events = near.to_vec();
+        events.push(event(100.0, "four"));
+        let record = Record {
+            events,
+            ..Record::default()
+        };
+        let svg = svg(&record, "a run");
+        let shown =
+            ["one", "two", "three", "four"].map(|word| svg.contains(&format!(">{word}</text>")));
+        assert_eq!(shown, [true, true, false, true], "{svg}");
+        assert!(svg.contains("10.0 s: three</title>"));
     }
 }

@@ -58,7 +58,8 @@ fn the_sidecars_are_small_at_rest() {
             Role::Worker(1),
         ],
     );
-    figures::rest(&mut stack);
+    let (memory, share) = figures::rest(&mut stack);
+    assert!(memory <= 25.0 && share <= 1.0, "{memory} {share}");
     record(&stack, "rest", "At rest");
 }
 

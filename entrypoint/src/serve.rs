@@ -45,7 +45,7 @@ impl Story<'_> {
             Err(SpawnError::NotFound(_)) => return self.not_found(command),
             Err(error) => return Ending::NotStarted(error.code(), error.to_string()),
         };
-        agent::footprint::release_code();
+        agent::footprint::release_memory();
         let plan = StopPlan {
             scope: scope(self.settings.run.signal_scope, command.service),
             rewrites: self.settings.run.signal_rewrite.clone(),

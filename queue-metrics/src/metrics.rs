@@ -21,6 +21,8 @@ pub const SAMPLE_AGE: &str = "SampleAge";
 pub const QUEUE_READY: &str = "QueueReady";
 /// 1 while a worker takes tasks without its ECS task being protected, else 0; `protect`'s.
 pub const WORKER_UNPROTECTED: &str = "WorkerUnprotected";
+/// 1 while a worker does not answer `protect`, else 0; `protect`'s.
+pub const WORKER_SILENT: &str = "WorkerSilent";
 
 /// What `watch` publishes of a picture: what was not seen is left out.
 pub fn publication(picture: &Picture, metrics: &Metrics) -> Publication {

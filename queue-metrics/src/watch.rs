@@ -295,7 +295,7 @@ impl Watcher {
         };
         if due {
             self.tidied = Some((Instant::now(), accepted));
-            agent::footprint::release_code();
+            agent::footprint::release_memory();
         }
     }
 

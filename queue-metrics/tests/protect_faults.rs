@@ -151,7 +151,21 @@ fn a_worker_that_hangs_stays_protected_until_it_is_seen_to_be_empty() {
         sleep(2 * MOMENT).await;
         assert!(["working", "draining"].contains(&task.phase().as_str()));
         assert!(task.agent.is_protected());
+        until("people to be told", || task.status.state().degraded).await;
+        let state = task.status.state();
+        let reason = state.reason.unwrap();
+        let since = state.detail["silent_since"].as_str().unwrap();
+        assert!(
+            reason.contains(&format!("not answered since {since}")),
+            "{reason}"
+        );
+        assert!(
+            state.healthy,
+            "ECS would end the task, with what the worker may run"
+        );
         fleet.signal(pid, "SIGCONT");
+        until("it to answer", || !task.status.state().degraded).await;
+        assert!(task.status.state().detail["silent_since"].is_null());
         task.reaches("released").await;
         fleet.load(5, 0.2);
         fleet.signal(pid, "SIGSTOP");

@@ -120,18 +120,23 @@ fn a_signal_leaves_worker_and_protection_as_they_are() {
         "test",
         "--service",
         "workers",
+        "--queues",
+        "default",
     ];
     let mut running = start(&args, &variables);
     running.reaches("working");
     assert_eq!(running.status()["healthy"], true);
-    fleet.worker("a", "threads", 2, "default");
+    // As documented: its queues are given to it.
+    fleet.worker("a", "threads", 2, "trimtab.hold");
     fleet.load(3, 0.2);
     until(LONG, "tasks to run", || fleet.runs().len() > 4);
+    eprintln!("DBG {}", fleet.log("a"));
     let metric = running
         .process
         .wait_for(|line| line.contains("WorkerUnprotected"), LONG);
     let metric: Value = serde_json::from_str(&metric.text).unwrap();
     assert_eq!(metric["WorkerUnprotected"], 0.0);
+    assert_eq!(metric["WorkerSilent"], 0.0);
     let dimensions = &metric["_aws"]["CloudWatchMetrics"][0]["Dimensions"];
     assert_eq!(dimensions, &json!([["Environment", "Service"]]));
     assert_eq!(

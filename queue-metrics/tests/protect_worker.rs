@@ -17,12 +17,14 @@ use watch::{Watch, group};
 at_once! {
     a_surplus_worker_ends_its_tasks_releases_and_comes_back_when_it_is_wanted,
     of_three_the_least_busy_leaves_and_the_others_work_on,
+    a_worker_is_held_against_the_target_of_its_own_group_and_not_against_workers_of_others,
     a_target_that_watch_lowers_drains_the_worker_above_it_and_one_that_drains_for_a_deployment_raises_it,
     a_deployment_ends_once_the_running_tasks_do,
     a_worker_that_starts_unprotected_is_cancelled_as_soon_as_it_answers_and_works_after_the_deny_limit,
     a_worker_that_starts_with_an_empty_queue_of_its_own_takes_nothing_before_it_is_protected,
     a_worker_that_consumes_nothing_after_a_lost_connection_is_given_its_consumers_again,
     a_worker_that_cannot_be_mended_ends_its_tasks_and_shuts_down_protected,
+    a_worker_that_got_the_stop_signal_takes_no_task_and_is_protected_until_those_it_runs_have_ended,
 }
 
 /// Airflow's pool of processes; the other tests use threads, which start faster.
@@ -76,6 +78,29 @@ fn of_three_the_least_busy_leaves_and_the_others_work_on() {
         for task in tasks.iter().filter(|task| !idle(task)) {
             assert_eq!(task.phase(), "working", "{}", task.name);
             assert!(task.agent.is_protected());
+        }
+    });
+}
+
+/// Two services on one broker. The idle one was the least busy of all, and would leave.
+fn a_worker_is_held_against_the_target_of_its_own_group_and_not_against_workers_of_others() {
+    block_on(async {
+        let mut fleet = Fleet::start();
+        let mut tasks = Vec::new();
+        for (name, queue) in [("busy.a", "default"), ("idle.a", "low")] {
+            fleet.target(name.split('.').next().unwrap(), 1);
+            let mut task = Task::start(&fleet, name, &fleet.redis.url(), "10m");
+            task.work_on(&mut fleet, "threads", 1, queue).await;
+            tasks.push(task);
+        }
+        fleet.put(1, 30.0);
+        until("one to be busy", || fleet.runs().len() == 1).await;
+        // Until the heartbeats say so, and longer than a verdict must last.
+        sleep(Duration::from_millis(4_000)).await;
+        for task in &tasks {
+            assert_eq!(task.phase(), "working", "{}", task.name);
+            let detail = task.status.state().detail;
+            assert_eq!(detail["workers_alive"], 1, "{}: of its own", task.name);
         }
     });
 }
@@ -267,5 +292,80 @@ fn a_worker_that_cannot_be_mended_ends_its_tasks_and_shuts_down_protected() {
         until("the worker to end", || fleet.is_gone(pid)).await;
         assert!(task.agent.is_protected());
         assert!(fleet.log(name).contains("shutdown from remote"));
+    });
+}
+
+/// ECS sends it to every container of the task: `protect` then leaves everything as it is. Here it goes
+/// on, and is told the worst that may come at the same time.
+fn a_worker_that_got_the_stop_signal_takes_no_task_and_is_protected_until_those_it_runs_have_ended()
+{
+    block_on(async {
+        let mut fleet = Fleet::start();
+        let mut tasks = Vec::new();
+        for name in ["working", "draining", "released"] {
+            fleet.target(name, 1);
+            let mut task = Task::start(&fleet, name, &fleet.redis.url(), "10m");
+            task.work(&mut fleet, "prefork", 1).await;
+            task.reaches("working").await;
+            tasks.push(task);
+        }
+        let [working, draining, released] = &tasks[..] else {
+            panic!("three");
+        };
+        fleet.target("released", 0);
+        released.reaches("released").await;
+        fleet.put(2, 5.0);
+        let runs = |fleet: &Fleet, task: &Task| {
+            let worker = format!("celery@{}", task.name);
+            fleet
+                .runs()
+                .into_iter()
+                .filter(move |run| run.worker == worker)
+                .count()
+        };
+        until("both to be busy", || {
+            runs(&fleet, working) == 1 && runs(&fleet, draining) == 1
+        })
+        .await;
+        fleet.target("draining", 0);
+        draining.reaches("draining").await;
+        until("it to be cancelled", || {
+            fleet.log("draining").contains("Canceling queue")
+        })
+        .await;
+        for task in &tasks {
+            fleet.signal(task.worker.unwrap(), "SIGTERM");
+        }
+        until("all to shut down", || {
+            tasks
+                .iter()
+                .all(|task| fleet.log(&task.name).contains("Warm shutdown"))
+        })
+        .await;
+        fleet.load(30, 0.2);
+        until("work to wait", || fleet.waiting() >= 30).await;
+        working.wanted.send_replace(Some(true));
+        fleet.target("draining", 1);
+        fleet.target("released", 1);
+        working.reaches("draining").await;
+        draining.reaches("working").await;
+        released.reaches("working").await;
+        assert!(tasks.iter().all(|task| task.agent.is_protected()));
+        until("all to be gone", || {
+            tasks.iter().all(|task| fleet.is_gone(task.worker.unwrap()))
+        })
+        .await;
+        let all = fleet.runs();
+        assert_eq!(all.len(), 2, "nothing more was taken");
+        assert!(
+            all.iter().all(|run| run.end.is_some()),
+            "nothing was killed"
+        );
+        // Nobody answers any more, so nothing is given back.
+        sleep(Duration::from_secs(1)).await;
+        for task in &tasks {
+            assert!(task.agent.is_protected(), "{}", task.name);
+            assert!(task.exposed(&all).is_empty(), "{}", task.name);
+        }
     });
 }

@@ -4,7 +4,7 @@
 //! The controller has the real sampler, heartbeats and decision, and its own few lines in place of
 //! CloudWatch and ECS, with the delays that the model has. A worker is started beforehand, on a queue
 //! that nobody fills, and is given the real one when the model's would be up: what a loaded machine
-//! takes to start Python is not what is compared.
+//! takes to start Python is not what is compared. So the model's start with their queues.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -36,7 +36,7 @@ const RUNS: u32 = 20;
 const HOLD: Duration = Duration::from_secs(20);
 
 const SCENARIO: &str = "title='t'\nseed=1\nlength='150s'\n\
-    service={concurrency=2,max=3,start=[20,20],hold='20s'}\n\
+    service={concurrency=2,max=3,start=[20,20],start_on='queues',hold='20s'}\n\
     [[burst]]\nat='7s'\ntasks=5\nruns={median='20s',p95='20s'}\n\
     [[burst]]\nat='47s'\ntasks=5\nruns={median='20s',p95='20s'}";
 

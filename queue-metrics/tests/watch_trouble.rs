@@ -24,6 +24,7 @@ at_once! {
     a_replica_is_not_believed_and_the_primary_is_looked_for,
     a_user_who_may_not_write_costs_the_target_for_protect_and_nothing_else,
     settings_that_lose_messages_are_warned_of,
+    what_airflow_allows_is_told_at_the_start_and_while_a_task_waits,
     a_key_of_another_program_is_named_and_nothing_is_published,
     a_flush_takes_the_counts_down_and_not_the_held_target,
     a_listening_line_that_falls_silent_is_opened_anew_before_a_worker_is_called_gone,
@@ -230,6 +231,36 @@ fn settings_that_lose_messages_are_warned_of() {
         event["warning"].as_str().unwrap().contains("noeviction"),
         "{event}"
     );
+}
+
+fn what_airflow_allows_is_told_at_the_start_and_while_a_task_waits() {
+    let redis = Redis::start();
+    waiting(&redis);
+    let variables = [
+        ("AIRFLOW__CORE__PARALLELISM", "32"),
+        ("AIRFLOW__CELERY__TASK_ACKS_LATE", "False"),
+        ("AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT", "4.0"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let watch = Watch::start(&redis.url(), &EMF, &variables);
+    watch.until_watching();
+    let told = watch.events("airflow_settings");
+    let warning = |text: &str| {
+        let of = |event: &serde_json::Value| event["warning"].as_str().unwrap().contains(text);
+        told.iter().filter(|event| of(event)).count()
+    };
+    assert_eq!(warning("fills 2 of 10"), 1, "{told:?}");
+    assert_eq!(warning("task_acks_late=False"), 1, "{told:?}");
+    let late = watch.until_event("task_late");
+    assert_eq!(
+        (&late["setting"], &late["limit_seconds"]),
+        (&"task_queued_timeout".into(), &4.into())
+    );
+    let lost = watch.until_event("task_lost");
+    assert_eq!(lost["level"], "ERROR");
+    redis.command(&["DEL", "default"]);
+    watch.until_event("tasks_in_time");
+    assert_eq!(watch.events("task_lost").len(), 1);
 }
 
 fn a_key_of_another_program_is_named_and_nothing_is_published() {

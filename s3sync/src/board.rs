@@ -2,10 +2,9 @@
 //! change and end.
 
 use crate::failure::Failure;
-use crate::lock::{Heartbeat, Lock};
+use crate::lock::Heartbeat;
 use crate::metrics::Figures;
 use crate::pass::Passed;
-use crate::prepare::blocking;
 use crate::report::printable;
 use crate::revision::hex;
 use crate::source::Release;
@@ -17,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
 
+mod beat;
 mod landed;
 
 use landed::{Landed, Reports};
@@ -253,6 +253,9 @@ impl Board {
 
     /// A pass failed.
     pub fn failed(&self, failure: &Failure) {
+        if matches!(failure, Failure::Dest(_)) {
+            self.sign_of_life(Instant::now());
+        }
         self.with(|inner| inner.figures.errors += 1);
         self.trouble(Some(&failure.to_string()));
     }
@@ -367,32 +370,5 @@ impl Board {
             reports.reporter.finish().await;
         }
         self.metrics.flush(Duration::from_secs(2)).await;
-    }
-
-    /// Writes a heartbeat. Returns false when another reigns.
-    pub async fn beat(&self, lock: &Arc<Lock>, ended: bool) -> std::io::Result<bool> {
-        let heartbeat = self.with(|inner| Heartbeat {
-            ended,
-            ..inner.heartbeat.clone()
-        });
-        let lock = Arc::clone(lock);
-        blocking(&self.status, "heartbeat", move || lock.beat(&heartbeat)).await
-    }
-
-    /// A heartbeat and the metrics once a minute, until it is dropped.
-    pub async fn keep_time(&self, lock: Arc<Lock>) {
-        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + BEAT, BEAT);
-        loop {
-            ticks.tick().await;
-            self.publish();
-            match self.beat(&lock, false).await {
-                Ok(true) => {}
-                // The next burst will find the same, and say so.
-                Ok(false) => return,
-                Err(error) => {
-                    warn!(%error, event = "heartbeat_failed", "the heartbeat cannot be written")
-                }
-            }
-        }
     }
 }

@@ -3,6 +3,7 @@
 //! The object is written beside the passes, one at a time: S3 may refuse it or hang, and no pass
 //! waits for it or fails of it.
 
+use crate::lock::STALE;
 use crate::release::{Report, report_key};
 use crate::source::{Condition, Source};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,12 +15,35 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
-/// Between two writes of a report that says the same, so that readers can tell it from a dead one.
-const REPEAT: Duration = Duration::from_secs(300);
-/// The longest that a write may take, after which it has failed.
-const LONGEST: Duration = Duration::from_secs(60);
-/// The longest wait before a write that failed is tried again.
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
+/// How long a reporter takes for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Between two writes of a report that says the same, so that readers can tell it from a dead one.
+    pub repeat: Duration,
+    /// The longest that a write may take, after which it has failed.
+    pub longest: Duration,
+    /// Half of the wait before a write that failed is tried again; it doubles.
+    pub retry: Duration,
+    /// The longest such wait.
+    pub longest_retry: Duration,
+    /// How long a sign of life counts. A write that begins within it ends before another instance takes
+    /// over from one that is silent.
+    pub life: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        let longest = Duration::from_secs(60);
+        Pace {
+            repeat: Duration::from_secs(300),
+            longest,
+            retry: Duration::from_secs(1),
+            longest_retry: Duration::from_secs(60),
+            life: Duration::from_millis(STALE.unsigned_abs()) - longest,
+        }
+    }
+}
+
 /// So many failures in a row are no accident any more.
 const PERSISTENT: u32 = 3;
 
@@ -51,6 +75,8 @@ struct Tray {
     written: Option<Report>,
     failures: u32,
     trouble: Option<String>,
+    /// When this process last showed that it can tell what is so.
+    alive: Option<Instant>,
 }
 
 impl Desk {
@@ -61,10 +87,19 @@ impl Desk {
 
 impl Reporter {
     /// Begins to write below `location`, for as long as it is not dropped.
-    pub fn start(location: Source) -> Self {
+    pub fn start(location: Source, pace: Pace) -> Self {
         let desk = Arc::<Desk>::default();
-        let task = tokio::spawn(write_all(Arc::clone(&desk), location));
+        let task = tokio::spawn(write_all(Arc::clone(&desk), location, pace));
         Reporter { desk, task }
+    }
+
+    /// The file system answered, well or not, what was asked of it at `asked`. Without this nothing is
+    /// written for long: of a process that hung or was frozen another may have taken over, whose report
+    /// it is now.
+    pub fn sign_of_life(&self, asked: Instant) {
+        self.desk
+            .with(|tray| tray.alive = tray.alive.max(Some(asked)));
+        self.desk.changed.notify_one();
     }
 
     /// What is so now; its `updated` is filled in when it is written.
@@ -81,7 +116,12 @@ impl Reporter {
 
     /// Another instance writes now.
     pub fn fall_silent(&self) {
-        self.desk.with(|tray| *tray = Tray::default());
+        self.desk.with(|tray| {
+            *tray = Tray {
+                alive: tray.alive,
+                ..Tray::default()
+            };
+        });
     }
 
     /// Why reports cannot be written, once that lasts.
@@ -108,8 +148,8 @@ impl Reporter {
     }
 }
 
-async fn write_all(desk: Arc<Desk>, location: Source) {
-    let mut due = Instant::now() + REPEAT;
+async fn write_all(desk: Arc<Desk>, location: Source, pace: Pace) {
+    let mut due = Instant::now() + pace.repeat;
     loop {
         let failed = desk.with(|tray| tray.failures > 0);
         if failed {
@@ -121,16 +161,30 @@ async fn write_all(desk: Arc<Desk>, location: Source) {
                 () = sleep_until(due) => {}
             }
         }
-        let Some(report) = desk.with(|tray| tray.report.clone()) else {
-            due = Instant::now() + REPEAT;
+        let now = Instant::now();
+        let Some(report) = desk.with(|tray| tray.to_write(now, now >= due, pace.life)) else {
+            if now >= due {
+                // Nothing to tell, or nobody who can: it stays due until that changes.
+                desk.changed.notified().await;
+            }
             continue;
         };
-        let failures = match write(&location, &report).await {
+        let failures = match write(&location, &report, pace.longest).await {
             Ok(()) => desk.written(report),
             Err(why) => desk.failed(&why),
         };
-        due = Instant::now() + wait(failures);
+        due = Instant::now() + pace.wait(failures);
         desk.written.notify_waiters();
+    }
+}
+
+impl Tray {
+    /// What is to be written at `now`, if it is news or `due`, by who can still tell.
+    fn to_write(&self, now: Instant, due: bool, life: Duration) -> Option<Report> {
+        let alive = self.alive.is_some_and(|alive| now - alive < life);
+        let news = self.report != self.written;
+        let report = self.report.as_ref().filter(|_| alive && (news || due));
+        report.cloned()
     }
 }
 
@@ -169,29 +223,31 @@ impl Desk {
     }
 }
 
-async fn write(location: &Source, report: &Report) -> Result<(), String> {
+async fn write(location: &Source, report: &Report, longest: Duration) -> Result<(), String> {
     let report = Report {
         updated: rfc3339(SystemTime::now()),
         ..report.clone()
     };
     let key = report_key(&report.environment);
     let put = location.put_small(&key, report.to_line(), Condition::None);
-    match timeout(LONGEST, put).await {
+    match timeout(longest, put).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(error.message),
         Err(_) => Err(format!(
             "{}: no answer within {} s",
             location.location().uri_of(&key),
-            LONGEST.as_secs()
+            longest.as_secs()
         )),
     }
 }
 
-/// Until the next write, after so many failures in a row.
-fn wait(failures: u32) -> Duration {
-    match failures {
-        0 => REPEAT,
-        failures => Duration::from_secs(1 << failures.min(10)).min(LONGEST_RETRY),
+impl Pace {
+    /// Until the next write, after so many failures in a row.
+    fn wait(&self, failures: u32) -> Duration {
+        match failures {
+            0 => self.repeat,
+            failures => (self.retry * (1 << failures.min(10))).min(self.longest_retry),
+        }
     }
 }
 
@@ -235,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_store_that_refuses_is_asked_less_and_less() {
-        let waits = [0, 1, 2, 5, 6, 40].map(|failures| wait(failures).as_secs());
+        let waits = [0, 1, 2, 5, 6, 40].map(|failures| Pace::default().wait(failures).as_secs());
         assert_eq!(waits, [300, 2, 4, 32, 60, 60]);
     }
 

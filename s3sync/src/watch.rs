@@ -7,12 +7,13 @@ use crate::lock::{Heartbeat, Lock, STALE};
 use crate::manifest::journal;
 use crate::once::{leave, leave_in_order, name_unmanaged};
 use crate::prepare::blocking;
-use crate::reporter::Reporter;
+use crate::reporter::{Pace, Reporter};
 use crate::scrubs::Scrubs;
 use crate::session::{Ending, Surroundings, owner, rules};
 use crate::settings::{Interval, Watch, monthly_cost};
 use crate::writer::{Rules, Writer, check_source};
 use agent::backoff::backoff;
+use agent::footprint::{Tidying, release_memory};
 use agent::metrics::Metrics;
 use agent::settings::show_duration;
 use std::cell::Cell;
@@ -54,7 +55,8 @@ pub async fn watch(
         &settings.ends.source.to_string(),
     );
     if let Some(location) = &settings.report {
-        let reporter = Reporter::start(around.source(location, &settings.transfer));
+        let source = around.source(location, &settings.transfer);
+        let reporter = Reporter::start(source, Pace::default());
         board = board.reporting(reporter, &settings.metrics);
     }
     let watcher = Watcher {
@@ -276,11 +278,14 @@ impl Watcher<'_> {
         let mut waits = self.waits();
         let mut scrubs = Scrubs::new(self.settings, writer);
         let mut pages = None;
+        let mut tidying = Tidying::default();
         loop {
             let begun = Instant::now();
             let passed = writer
                 .pass(self.settings.timing.settle, |_| self.board.listed())
                 .await;
+            // A pointer that is unchanged is one GET; a listing is work.
+            let light = matches!(&passed, Ok(passed) if passed.quiet && passed.pages == 0);
             let wait = match passed {
                 Ok(passed) => {
                     self.tell_cost(&mut pages, passed.pages);
@@ -309,7 +314,9 @@ impl Watcher<'_> {
                 }
             };
             // Until the next poll hardly anything is needed.
-            agent::footprint::release_code();
+            if tidying.is_due(light, Instant::now()) {
+                release_memory();
+            }
             if let Err(failure) = scrubs.meanwhile(writer, wait).await {
                 return failure;
             }

@@ -12,9 +12,14 @@ mod moto;
 mod polls;
 #[path = "follow/refuse.rs"]
 mod refuse;
+#[path = "follow/reporter.rs"]
+mod reporter;
 #[path = "follow/reports.rs"]
 mod reports;
+#[path = "follow/silence.rs"]
+mod silence;
 #[path = "follow/trees.rs"]
 mod trees;
 
+mod source_support;
 mod support;

@@ -6,10 +6,16 @@ mod support;
 
 #[path = "generations/bench.rs"]
 mod bench;
+#[path = "generations/durable.rs"]
+mod durable;
 #[path = "generations/keep.rs"]
 mod keep;
 #[path = "generations/kill.rs"]
 mod kill;
+#[path = "generations/kill_releases.rs"]
+mod kill_releases;
+#[path = "generations/kill_steps.rs"]
+mod kill_steps;
 #[path = "generations/landing.rs"]
 mod landing;
 #[path = "generations/links.rs"]

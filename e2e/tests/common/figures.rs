@@ -34,8 +34,8 @@ pub(crate) fn uploads(stack: &mut Stack, what_for: &str, count: usize) -> (f64, 
     (p95[0], p95[1])
 }
 
-/// RSS and CPU of the sidecars over ten minutes.
-pub(crate) fn rest(stack: &mut Stack) {
+/// RSS and CPU of the sidecars over ten minutes; what all have together, in MB and in % of a core.
+pub(crate) fn rest(stack: &mut Stack) -> (f64, f64) {
     let seconds = std::env::var("TRIMTAB_REST_SECONDS");
     let seconds: u64 = seconds.map_or(600, |text| text.parse().unwrap());
     let sidecars = [Role::S3Sync, Role::QueueMetrics, Role::Protect(1)];
@@ -60,6 +60,7 @@ pub(crate) fn rest(stack: &mut Stack) {
     }
     note(stack, "sidecars together: RSS, MB", memory);
     note(stack, "sidecars together: % of a core", share);
+    (memory, share)
 }
 
 /// What the DAG processor costs at rest, by its settings: refresh, process, update.

@@ -191,60 +191,8 @@ fn names(directory: &Path) -> BTreeSet<String> {
         .collect()
 }
 
-/// A run whose first task has done its work and stays, of a generation that is not for long.
-pub(crate) fn a_run_begins_whose_generation_will_go(stack: &Stack, scene: &mut Scene) -> String {
-    let doomed = scene.publish(stack, "doomed");
-    scene.wait_parsed(stack, &doomed);
-    hold(stack, "doomed", "first", "after");
-    trigger(stack, scene, "doomed");
-    wait_for(stack, "doomed.first.seen");
-    doomed
-}
-
-/// A generation that is removed by hand under a run fails the run's next task, which says why and what to do.
-pub(crate) fn a_generation_that_is_removed_is_a_clear_error(
-    stack: &Stack,
-    scene: &Scene,
-    doomed: &str,
-) {
-    fs::remove_dir_all(stack.dags().join("generations").join(doomed)).unwrap();
-    let_go(stack, "doomed", "first", "after");
-    until(LONG, "the run to fail", || {
-        std::thread::sleep(Duration::from_millis(95));
-        let sql = "SELECT state FROM dag_run WHERE run_id = 'doomed'";
-        stack.value(sql).as_deref() == Some("failed")
-    });
-    let log = stack
-        .settings
-        .root
-        .join("logs/dag_id=chain/run_id=doomed/task_id=second");
-    let told: String = fs::read_dir(&log)
-        .unwrap()
-        .flatten()
-        .map(|entry| fs::read_to_string(entry.path()).unwrap())
-        .collect();
-    let wanted = format!("version {doomed} of bundle dags is no longer kept in");
-    assert!(told.contains(&wanted), "{told}");
-    assert!(
-        told.contains("clear the run with the latest version"),
-        "{told}"
-    );
-    // As the message says.
-    let body = json!({"dry_run": false, "only_failed": true, "run_on_latest_version": true});
-    scene
-        .api
-        .call("POST", "/dags/chain/dagRuns/doomed/clear", &body)
-        .unwrap();
-    super::upload::wait_for_run(stack, "chain", "doomed");
-    let version = version_of(stack, "doomed");
-    assert_ne!(version, doomed);
-    let label = &scene.labels[&version];
-    let seen = fs::read_to_string(data(stack, "doomed.second.seen")).unwrap();
-    assert_eq!(seen, format!("{label} {label} {version}"));
-}
-
 /// The version of a run that succeeded, by Airflow's database; each of its tasks saw that one and no other.
-fn saw_one_version(stack: &Stack, scene: &Scene, run: &str) -> String {
+pub(crate) fn saw_one_version(stack: &Stack, scene: &Scene, run: &str) -> String {
     super::upload::wait_for_run(stack, "chain", run);
     let version = version_of(stack, run);
     let label = &scene.labels[&version];
@@ -259,30 +207,35 @@ fn saw_one_version(stack: &Stack, scene: &Scene, run: &str) -> String {
     version
 }
 
-fn version_of(stack: &Stack, run: &str) -> String {
+/// The version of a run, by Airflow's database.
+pub(crate) fn version_of(stack: &Stack, run: &str) -> String {
     let sql =
         format!("SELECT bundle_version FROM dag_run WHERE dag_id = 'chain' AND run_id = '{run}'");
     stack.value(&sql).unwrap()
 }
 
-fn trigger(stack: &Stack, scene: &Scene, run: &str) {
+/// Starts a run of the chain.
+pub(crate) fn trigger(stack: &Stack, scene: &Scene, run: &str) {
     stack.timeline.event("triggers", run);
     scene.api.trigger("chain", run, &json!({})).unwrap();
 }
 
-fn data(stack: &Stack, name: &str) -> PathBuf {
+/// A file that tasks and the test tell one another by.
+pub(crate) fn data(stack: &Stack, name: &str) -> PathBuf {
     stack.settings.root.join("data").join(name)
 }
 
 /// Has a task of a run wait, before it imports or when it has noted what it saw.
-fn hold(stack: &Stack, run: &str, task: &str, place: &str) {
+pub(crate) fn hold(stack: &Stack, run: &str, task: &str, place: &str) {
     fs::write(data(stack, &format!("{run}.{task}.{place}")), "").unwrap();
 }
 
-fn let_go(stack: &Stack, run: &str, task: &str, place: &str) {
+/// Lets it go on.
+pub(crate) fn let_go(stack: &Stack, run: &str, task: &str, place: &str) {
     fs::remove_file(data(stack, &format!("{run}.{task}.{place}"))).unwrap();
 }
 
-fn wait_for(stack: &Stack, name: &str) {
+/// Waits for a file that a task leaves.
+pub(crate) fn wait_for(stack: &Stack, name: &str) {
     until(LONG, name, || data(stack, name).exists());
 }

@@ -268,5 +268,12 @@ def chain():
     def third(run_id=None): look(run_id, "third")
     first() >> second() >> third()
 
+@dag(dag_id="lone", schedule=None, start_date=datetime(2026, 1, 1))
+def lone():
+    @task
+    def only(run_id=None): look(run_id, "only")
+    only()
+
 chain()
+lone()
 "#;

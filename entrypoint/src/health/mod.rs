@@ -116,7 +116,7 @@ impl<W: Witness> Watch<'_, W> {
                 false => self.pace.starting,
             };
             // Until the next look hardly anything is needed.
-            agent::footprint::release_code();
+            agent::footprint::release_memory();
             tokio::select! {
                 () = sleep(wait) => {}
                 _ = self.stop.wait() => {}

@@ -52,7 +52,8 @@ class GenerationBundle(base.BaseDagBundle):
         """
         if self.version is None:
             self.refresh()
-        elif not generations.is_kept(self.root, self.version):
+        elif not generations.is_kept(self.root, self.version, generations.LOOKS):
+            generations.check_mounted(self.root)
             raise GenerationError(
                 f"version {self.version} of bundle {self.name} is no longer kept in {self.root}/generations: "
                 "clear the run with the latest version, or raise s3sync's --keep and --keep-for for the next one",
@@ -67,13 +68,15 @@ class GenerationBundle(base.BaseDagBundle):
 
     @property
     def path(self) -> Path:
-        """Where the generation is; where none is known and none can be read, a directory that is not there."""
+        """Where the generation is; where none is known and none can be read, a directory that is not there.
+
+        It never fails: the UI asks for it, to show a file's name, where nothing is mounted, and the DAG processor
+        of 3.0 ends when it fails for the callback of a run that another bundle of this name began.
+        """
         try:
-            generation = self._generation or generations.current(self.root, looks=1)
+            return generations.directory_of(self.root, self._generation or generations.current(self.root, looks=1))
         except GenerationError:
-            # The UI asks for it, to show a file's name, where nothing is mounted.
             return self.root / "generations" / "unknown"
-        return generations.directory_of(self.root, generation)
 
     def get_current_version(self) -> Any:
         """Give the version that :attr:`path` is of.
@@ -95,7 +98,12 @@ class GenerationBundle(base.BaseDagBundle):
         """Where a version can be looked at, in 3.0."""
         if self._view_url_template is None or version is None:
             return None
-        return self._view_url_template.format(version=version, name=self.name)
+        try:
+            return self._view_url_template.format(version=version, name=self.name)
+        except (LookupError, ValueError, AttributeError) as error:
+            # As from 3.1 on: no link, and the page that would show it stays.
+            log.warning("bundle %s cannot fill in its view_url_template: %r", self.name, error)
+            return None
 
     def view_url_template(self) -> str | None:
         """Where versions can be looked at, from 3.1 on."""

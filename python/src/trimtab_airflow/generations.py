@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import stat
 import time
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ _ID = re.compile(r"[0-9a-f]{64}")
 _LONGEST = 1024
 # How often a state is looked at that lasts milliseconds: another host replaces `current`, or took away what
 # it named when this process slept between two steps.
-_LOOKS = 5
+LOOKS = 5
 _PAUSE_SECONDS = 0.1
 
 
@@ -42,27 +43,37 @@ def directory_of(root: Path, generation: str) -> Path:
     return root / "generations" / generation
 
 
-def is_kept(root: Path, generation: str) -> bool:
+def is_kept(root: Path, generation: str, looks: int = 1) -> bool:
     """Whether a generation is there.
 
+    :param looks: how often to look before it is gone; s3sync swaps a damaged one, which for a moment is not there
     :raises GenerationError: when that cannot be told
     """
     path = directory_of(root, generation)
-    for look in range(_LOOKS):
-        try:
-            path.stat()
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            if error.errno != errno.ESTALE or look + 1 == _LOOKS:
-                raise GenerationError(f"{path} cannot be read: {error.strerror}") from error
+    for look in range(LOOKS):
+        if look:
             time.sleep(_PAUSE_SECONDS)
-        else:
-            return path.is_dir()
+        try:
+            return stat.S_ISDIR(path.stat().st_mode)
+        except FileNotFoundError:
+            if look + 1 >= looks:
+                break
+        except OSError as error:
+            if error.errno != errno.ESTALE or look + 1 == LOOKS:
+                raise GenerationError(f"{path} cannot be read: {error.strerror}") from error
     return False
 
 
-def current(root: Path, looks: int = _LOOKS) -> str:
+def check_mounted(root: Path) -> None:
+    """Tell a container without the directory from one where a generation is gone.
+
+    :raises GenerationError: when no generation can be there at all
+    """
+    if not _is_directory(root / "generations"):
+        raise GenerationError(f"{root}/generations is not there: is it mounted, and is {root} the bundle's root?")
+
+
+def current(root: Path, looks: int = LOOKS) -> str:
     """Read the ID of the current generation, which is there.
 
     :param looks: how often to look before a failure is one; 0.1 s between them
@@ -85,13 +96,21 @@ def current(root: Path, looks: int = _LOOKS) -> str:
     raise failure
 
 
+def _is_directory(path: Path) -> bool:
+    """Whether a directory is there; one that cannot be looked at is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def _read(root: Path) -> str:
     path = root / "current"
     try:
         with path.open("rb") as file:
             text = file.read(_LONGEST)
     except FileNotFoundError as error:
-        if not root.is_dir():
+        if not _is_directory(root):
             raise GenerationError(f"{root} is not there: is it mounted, and is it the bundle's root?") from error
         raise GenerationError(
             f"{path} is not there: s3sync made no generation yet, or has not `--layout generations`; "

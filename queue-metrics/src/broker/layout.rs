@@ -75,6 +75,11 @@ pub fn draining_key(prefix: &str, group: &str) -> String {
     format!("{prefix}trimtab.draining.{}", name_in_redis(group))
 }
 
+/// Where each `protect` of a group says that its worker is one of the group's: heartbeats do not tell.
+pub fn workers_key(prefix: &str, group: &str) -> String {
+    format!("{prefix}trimtab.workers.{}", name_in_redis(group))
+}
+
 /// A group's name in a key: where no `--service` is set, which then is this program's name, `default`.
 fn name_in_redis(group: &str) -> &str {
     match group {

@@ -15,7 +15,7 @@ mod server;
 pub use self::failure::Failure;
 pub use self::heartbeats::{LEAVING, SILENCE, Workers, online};
 pub use self::home::{Asker, places};
-pub use self::layout::{Layout, draining_key, target_key};
+pub use self::layout::{Layout, draining_key, target_key, workers_key};
 pub use self::listener::Listener;
 pub(crate) use self::sample::unix_seconds;
 pub use self::sample::{InFlight, Reading, Sampler};

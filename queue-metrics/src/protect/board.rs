@@ -2,18 +2,21 @@
 
 use super::wire::Standing;
 use super::{State, Why};
-use crate::metrics::WORKER_UNPROTECTED;
+use crate::metrics::{WORKER_SILENT, WORKER_UNPROTECTED};
 use agent::metrics::{Metric, Metrics, Unit};
 use agent::status::Status;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 /// Between two publications of the same.
 const EVERY: Duration = Duration::from_secs(60);
-/// A worker that takes longer to answer is named: it may be hung, or have remote control switched off.
-const SILENT: Duration = Duration::from_secs(60);
+/// So many times as long as usual a worker is waited for that never answered: its image is pulled once
+/// `protect` is healthy, and Airflow comes up.
+const START: u32 = 5;
 
 /// What there is to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,83 +43,124 @@ pub struct Board {
     status: Status,
     metrics: Metrics,
     worker: String,
-    told: Option<View>,
-    published: Option<(Instant, bool)>,
-    /// Since when the worker does not answer, and whether that was told.
-    silent: Option<(Instant, bool)>,
+    told: Option<(View, Option<String>)>,
+    /// When, and whether the worker was unprotected, and silent.
+    published: Option<(Instant, bool, bool)>,
+    /// A worker that takes longer to answer is named: it may be deaf, hung, or have remote control
+    /// switched off.
+    patience: Duration,
+    answered: bool,
+    silent: Option<Silence>,
+}
+
+/// A worker that does not answer.
+#[derive(Debug)]
+struct Silence {
+    since: Instant,
+    /// The same for people.
+    date: String,
+    told: bool,
 }
 
 impl Board {
-    /// For a worker.
-    pub fn new(status: Status, metrics: Metrics, worker: &str) -> Self {
+    /// For a worker, which is silent when it has not answered for `patience`.
+    pub fn new(status: Status, metrics: Metrics, worker: &str, patience: Duration) -> Self {
         Self {
             status,
             metrics,
             worker: worker.to_owned(),
             told: None,
             published: None,
+            patience,
+            answered: false,
             silent: None,
         }
     }
 
     /// Whether the worker answered. Before it has started it cannot.
     pub fn answered(&mut self, answered: bool) {
-        match (&mut self.silent, answered) {
-            (Some((_, told)), true) => {
-                if *told {
-                    info!(
-                        event = "worker_answers",
-                        worker = self.worker,
-                        "the worker answers"
-                    );
-                }
-                self.silent = None;
-            }
-            (None, false) => self.silent = Some((Instant::now(), false)),
-            (Some((since, told)), false) if !*told && since.elapsed() >= SILENT => {
-                *told = true;
-                warn!(
-                    event = "worker_silent",
-                    worker = self.worker,
-                    "the worker does not answer on the broker: it is not there, hangs, or has remote control switched off"
-                );
-            }
-            _ => {}
+        self.answered |= answered;
+        if !answered {
+            let now = OffsetDateTime::now_utc().replace_nanosecond(0);
+            self.silent.get_or_insert_with(|| Silence {
+                since: Instant::now(),
+                date: now
+                    .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+                    .format(&Rfc3339)
+                    .unwrap_or_default(),
+                told: false,
+            });
+        } else if self.silent.take().is_some_and(|silence| silence.told) {
+            info!(
+                event = "worker_answers",
+                worker = self.worker,
+                "the worker answers"
+            );
         }
+    }
+
+    /// Since when the worker is silent, for too long.
+    fn silence(&mut self, view: &View) -> Option<String> {
+        let patience = self.patience * if self.answered { 1 } else { START };
+        let silence = self.silent.as_mut()?;
+        if !silence.told && view.broker.is_some() {
+            // It could not be asked: it has its time when it can.
+            self.silent = None;
+            return None;
+        }
+        if !silence.told && silence.since.elapsed() >= patience {
+            silence.told = true;
+            warn!(
+                event = "worker_silent",
+                worker = self.worker,
+                since = silence.date,
+                "the worker does not answer on the broker: it is deaf, hangs, is not there, or has remote control switched off; what it may run stays protected"
+            );
+        }
+        silence.told.then(|| silence.date.clone())
     }
 
     /// Tells what is new in it.
     pub fn show(&mut self, view: View) {
+        let silent = self.silence(&view);
+        let published = (view.unprotected, silent.is_some());
         let due = match self.published {
-            Some((at, unprotected)) => unprotected != view.unprotected || at.elapsed() >= EVERY,
+            Some((at, unprotected, silent)) => {
+                (unprotected, silent) != published || at.elapsed() >= EVERY
+            }
             None => true,
         };
         if due {
-            self.published = Some((Instant::now(), view.unprotected));
-            self.metrics.publish(&[Metric {
-                name: WORKER_UNPROTECTED,
+            self.published = Some((Instant::now(), published.0, published.1));
+            let metric = |name, holds| Metric {
+                name,
                 unit: Unit::Count,
-                value: f64::from(u8::from(view.unprotected)),
-            }]);
+                value: f64::from(u8::from(holds)),
+            };
+            self.metrics.publish(&[
+                metric(WORKER_UNPROTECTED, published.0),
+                metric(WORKER_SILENT, published.1),
+            ]);
         }
-        if self.told.as_ref() == Some(&view) {
+        let told = self.told.as_ref();
+        if told.is_some_and(|(before, since)| *before == view && *since == silent) {
             return;
         }
-        let before = self.told.as_ref();
+        let before = told.map(|(before, _)| before);
         if before.map(|before| before.state) != Some(view.state) {
             self.log_state(&view);
         }
         self.log_broker(before.and_then(|before| before.broker.as_ref()), &view);
         log_refusal(before.and_then(|before| before.refusal.as_ref()), &view);
         self.status.update(|state| {
-            let reason = reason(&view);
+            let reason = reason(&view, silent.as_deref());
             state.phase = name(view.state).to_owned();
             state.healthy = view.healthy;
             state.degraded = reason.is_some();
             state.reason = reason;
-            state.detail = detail(&self.worker, &view);
+            state.detail = detail(&self.worker, &view, silent.as_deref());
         });
-        self.told = Some(view);
+        self.told = Some((view, silent));
     }
 
     /// Waits until what was published has gone out.
@@ -192,7 +236,7 @@ fn log_refusal(before: Option<&String>, view: &View) {
 }
 
 /// Why it is degraded: what is away, the most harmful first.
-fn reason(view: &View) -> Option<String> {
+fn reason(view: &View, silent: Option<&str>) -> Option<String> {
     let refusal = view
         .refusal
         .as_deref()
@@ -201,6 +245,10 @@ fn reason(view: &View) -> Option<String> {
         (_, State::Exposed) => Some(format!("the worker works unprotected: {refusal}")),
         (_, State::Asking) if view.refusal.is_some() => Some(format!("no protection: {refusal}")),
         (Some(broker), _) => Some(broker.clone()),
+        (None, _) if silent.is_some() => Some(format!(
+            "the worker has not answered since {}: what it may run stays protected",
+            silent.unwrap_or_default()
+        )),
         (None, State::Leaving) => Some("the worker cannot be mended: it shuts down".to_owned()),
         (None, _) => view
             .refusal
@@ -209,7 +257,7 @@ fn reason(view: &View) -> Option<String> {
     }
 }
 
-fn detail(worker: &str, view: &View) -> Map<String, Value> {
+fn detail(worker: &str, view: &View, silent: Option<&str>) -> Map<String, Value> {
     let standing = view.standing.as_ref();
     let target = standing.and_then(|standing| standing.hint);
     let mut detail = Map::new();
@@ -217,6 +265,7 @@ fn detail(worker: &str, view: &View) -> Map<String, Value> {
         ("worker", json!(worker)),
         ("why", json!(why(view.state))),
         ("unprotected", json!(view.unprotected)),
+        ("silent_since", json!(silent)),
         ("outdated", json!(view.outdated)),
         (
             "workers_target",

@@ -173,9 +173,11 @@ impl Remote {
     }
 
     fn learn(&mut self, active: &[String]) {
-        if !self.declared && !active.is_empty() {
+        let real = active.iter().filter(|queue| *queue != EMPTY_QUEUE);
+        let real: Vec<String> = real.cloned().collect();
+        if !self.declared && !real.is_empty() {
             self.declared = true;
-            self.queues = active.to_vec();
+            self.queues = real;
         }
         let others = others(&self.queues, active);
         if others != self.others && !others.is_empty() {
@@ -311,6 +313,20 @@ mod tests {
             let wanted = ["a".to_owned(), "b".to_owned()];
             assert_eq!(consuming(&wanted, &active), expected, "{active:?}");
         }
+    }
+
+    #[test]
+    fn what_a_worker_is_first_seen_with_is_what_it_should_consume_but_for_the_queue_that_nobody_fills()
+     {
+        let target = Target::parse("redis://127.0.0.1/0").expect("a url");
+        let worker = "celery@a".to_owned();
+        let queues = vec!["default".to_owned()];
+        let mut remote = Remote::new(target, Pidbox::default(), worker, queues, false);
+        let hold = "trimtab.hold".to_owned();
+        remote.learn(std::slice::from_ref(&hold));
+        assert_eq!(remote.queues, ["default"]);
+        remote.learn(&[hold, "low".to_owned()]);
+        assert_eq!(remote.queues, ["low"]);
     }
 
     #[test]

@@ -377,4 +377,5 @@ fn draining_ends_when_what_called_for_it_does() {
     bench.is(State::Working);
 }
 
+mod failures;
 mod later;

@@ -35,7 +35,12 @@ pub async fn run(plan: Plan, around: Surroundings) -> Result<(), Ending> {
     if let Some(parameter) = inside.wanted.clone() {
         tokio::spawn(parameter.follow(told));
     }
-    let board = Board::new(around.status.clone(), around.metrics.clone(), &worker);
+    let board = Board::new(
+        around.status.clone(),
+        around.metrics.clone(),
+        &worker,
+        inside.rules.pace.silent,
+    );
     let mut keeper = Keeper::start(inside, wanted, board);
     tokio::select! {
         () = keeper.keep() => {}

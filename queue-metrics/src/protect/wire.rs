@@ -2,7 +2,7 @@
 
 use super::{Hint, Verdict, verdict};
 use crate::broker::{
-    Failure, Layout, Listener, Workers, draining_key, online, target_key, unix_seconds,
+    Failure, Layout, Listener, Workers, draining_key, online, target_key, unix_seconds, workers_key,
 };
 use agent::backoff::backoff;
 use agent::redis::{Target, connect};
@@ -21,6 +21,8 @@ const SILENT: Duration = Duration::from_secs(30);
 
 /// In seconds: what workers said that are long gone is not kept for ever.
 const DRAINS_LAST: i64 = 3600;
+/// In seconds: a worker whose `protect` says nothing for longer is none of the group's.
+const WORKERS_LAST: u64 = 60;
 
 /// What was heard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +60,7 @@ pub struct Wire {
     /// Whether its worker drains for a deployment, which is then said at each look.
     drains: Option<watch::Receiver<bool>>,
     drains_key: String,
+    workers_key: String,
 }
 
 impl Wire {
@@ -67,6 +70,7 @@ impl Wire {
             key: target_key(prefix, group),
             drains: None,
             drains_key: draining_key(prefix, group),
+            workers_key: workers_key(prefix, group),
             target,
             layout,
             worker,
@@ -194,9 +198,10 @@ impl Wire {
             .map_err(|error| Failure::of(&self.target, &error))?;
         // What is no target is as good as none: nobody drains.
         let hint = left.and_then(|left| serde_json::from_slice::<Hint>(&left).ok());
+        let own = self.own_group(connection).await?;
         let live: Vec<(&str, u64)> = workers
             .each(at)
-            .filter(|(_, _, lives)| *lives)
+            .filter(|(name, _, lives)| *lives && own.iter().any(|own| own == name))
             .map(|(name, active, _)| (name, active))
             .collect();
         Ok(Standing {
@@ -204,5 +209,31 @@ impl Wire {
             hint,
             alive: live.len(),
         })
+    }
+
+    /// The workers of this group: each `protect` says which is its own, because a broker may carry several
+    /// groups, and the target is of one. Where the broker takes no writes nobody is, and nobody drains.
+    async fn own_group(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<Vec<String>, Failure> {
+        let now = unix_seconds();
+        let past = now.saturating_sub(WORKERS_LAST);
+        let mut word = redis::pipe();
+        word.zadd(&self.workers_key, &self.worker, now)
+            .ignore()
+            .zrembyscore(&self.workers_key, "-inf", format!("({past}"))
+            .ignore()
+            .expire(&self.workers_key, DRAINS_LAST)
+            .ignore()
+            .zrange(&self.workers_key, 0, -1);
+        let said: Result<(Vec<String>,), redis::RedisError> = word.query_async(connection).await;
+        match said {
+            Ok((names,)) => Ok(names),
+            Err(error) if error.is_unrecoverable_error() || error.is_timeout() => {
+                Err(Failure::of(&self.target, &error))
+            }
+            Err(_) => Ok(Vec::new()),
+        }
     }
 }

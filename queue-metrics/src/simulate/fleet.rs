@@ -1,7 +1,7 @@
 //! The workers of the model, each with the real machine of `protect` where the policy has it.
 
 use super::policy::Kind;
-use super::scenario::Service;
+use super::scenario::{Service, StartOn};
 use crate::protect::{Action, Consuming, Event, Hint, Look, Machine, Rules, verdict};
 use fastrand::Rng;
 use std::time::Duration;
@@ -9,6 +9,8 @@ use std::time::Duration;
 const LEASE: Duration = Duration::from_secs(2_880 * 60);
 const RULES: Rules = Rules::new(Duration::from_secs(600));
 
+/// When a worker that shuts down by itself is killed.
+const NEVER: u32 = u32::MAX;
 /// How often `protect` says that its worker drains.
 const SAID_EVERY: u32 = 5;
 
@@ -18,7 +20,8 @@ pub(super) struct Worker {
     pub(super) old: bool,
     pub(super) ready_at: u32,
     pub(super) up: bool,
-    consuming: bool,
+    /// `Some` is the queue that nobody fills.
+    consuming: Consuming,
     /// A blocking pop that was under way when the consumers were cancelled.
     popping_until: u32,
     machine: Option<Machine>,
@@ -26,8 +29,8 @@ pub(super) struct Worker {
     protected: bool,
     /// Told to stop; killed then.
     pub(super) stop: Option<(u32, Cause)>,
-    /// It works without protection, which it was refused: until the first cancel after it came up, or
-    /// after the deny limit.
+    /// It works without protection, which it was refused: after the deny limit, and where it comes up
+    /// with its queues until the first cancel.
     pub(super) exposed: bool,
     /// When each task ends, and which it is.
     pub(super) running: Vec<(u32, usize)>,
@@ -58,8 +61,13 @@ impl Worker {
     pub(super) fn takes(&self, now: u32, slots: usize) -> bool {
         self.up
             && self.stop.is_none()
-            && (self.consuming || now < self.popping_until)
+            && (self.consuming == Consuming::All || now < self.popping_until)
             && self.running.len() < slots
+    }
+
+    /// By itself: ECS counts it, and starts no other in its place, until it is gone.
+    fn shuts_down(&self) -> bool {
+        self.stop.is_some_and(|(kill, _)| kill == NEVER)
     }
 
     fn answer(&mut self, now: u32, action: Action, blocked: bool) -> Event {
@@ -75,26 +83,23 @@ impl Worker {
             }
             _ if !self.up => Event::Silent,
             Action::Cancel => {
-                if self.consuming {
+                if self.consuming == Consuming::All {
                     self.popping_until = now + 1;
                 }
-                self.consuming = false;
+                self.consuming = Consuming::Nothing;
                 Event::Cancelled
             }
             Action::Add => {
-                self.consuming = true;
+                self.consuming = Consuming::All;
                 Event::Added
             }
             Action::Look => Event::Seen(Look {
-                consuming: match self.consuming {
-                    true => Consuming::All,
-                    false => Consuming::Nothing,
-                },
+                consuming: self.consuming,
                 tasks: u32::try_from(self.running.len()).unwrap_or(u32::MAX),
             }),
             Action::Shutdown => {
-                self.consuming = false;
-                self.stop.get_or_insert((u32::MAX, Cause::ScaleIn));
+                self.consuming = Consuming::Nothing;
+                self.stop.get_or_insert((NEVER, Cause::ScaleIn));
                 Event::Leaves
             }
         }
@@ -144,7 +149,8 @@ impl Fleet {
     /// One second of ECS: starts what is missing, stops what is too many and unprotected.
     pub(super) fn ecs(&mut self, now: u32) {
         let kill = now + count(self.service.stop_timeout.as_secs() as usize);
-        let staying = |worker: &&Worker| !worker.old && worker.stop.is_none();
+        let staying =
+            |worker: &&Worker| !worker.old && (worker.stop.is_none() || worker.shuts_down());
         let current = count(self.workers.iter().filter(staying).count());
         for _ in current..self.desired {
             self.start(now);
@@ -176,7 +182,10 @@ impl Fleet {
                 surplus_left > 0
             };
             if ideal && worker.up {
-                worker.consuming = !leaves;
+                worker.consuming = match leaves {
+                    true => Consuming::Nothing,
+                    false => Consuming::All,
+                };
             }
             if leaves {
                 surplus_left -= usize::from(!worker.old);
@@ -201,19 +210,20 @@ impl Fleet {
         let ready_at = now + self.rng.u32(from..=to);
         self.born += 1;
         let machine = self.kind.protects();
+        let takes_at_once = self.service.start_on == StartOn::Queues;
         self.workers.push(Worker {
             name: format!("celery@{:04}", self.born),
             old: false,
             ready_at,
             up: false,
-            consuming: false,
+            consuming: Consuming::Nothing,
             popping_until: 0,
             // The sidecar is there a little before its worker, which waits for it.
             machine: machine.then(|| Machine::new(seconds(ready_at.saturating_sub(5)), RULES)),
             answers: Vec::new(),
             protected: false,
             stop: None,
-            exposed: machine,
+            exposed: machine && takes_at_once,
             running: Vec::new(),
         });
     }
@@ -241,7 +251,12 @@ impl Fleet {
                 .is_none_or(|machine| machine.healthy(seconds(now)));
             let comes_up = !worker.up && now >= worker.ready_at && healthy;
             if comes_up {
-                (worker.up, worker.consuming) = (true, true);
+                let held = worker.machine.is_some() && self.service.start_on == StartOn::Hold;
+                worker.up = true;
+                worker.consuming = match held {
+                    true => Consuming::Some,
+                    false => Consuming::All,
+                };
             }
             let Some(mut machine) = worker.machine.take() else {
                 continue;

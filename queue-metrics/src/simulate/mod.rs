@@ -24,4 +24,4 @@ pub use self::model::{Outcome, Point, run};
 pub use self::plot::svg;
 pub use self::policy::Kind;
 pub use self::report::{json, summary, table};
-pub use self::scenario::{SHIPPED, Scenario};
+pub use self::scenario::{SHIPPED, Scenario, StartOn};

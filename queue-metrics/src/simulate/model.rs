@@ -26,8 +26,8 @@ pub struct Outcome {
     pub killed_by_scale_in: u32,
     /// Tasks that a deployment killed.
     pub killed_by_deployment: u32,
-    /// Those of both on workers that were refused protection: taken before the first cancel after the
-    /// worker came up, or after the deny limit.
+    /// Those of both on workers that were refused protection: taken after the deny limit, or, where a
+    /// worker comes up with its queues, before the first cancel.
     pub killed_unprotected: u32,
     /// Tasks that Fargate Spot killed.
     pub killed_by_spot: u32,

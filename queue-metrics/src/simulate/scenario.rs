@@ -73,13 +73,25 @@ pub struct Service {
     /// Between samples.
     #[serde(deserialize_with = "duration")]
     pub interval: Duration,
-    /// From a desired count to a worker that takes tasks, seconds, from and to: measured 53 to 62.
+    /// From a desired count to a worker that is up, seconds, from and to: measured 53 to 62.
     pub start: (u32, u32),
+    /// What a worker beside `protect` consumes when it comes up.
+    pub start_on: StartOn,
     /// From the stop signal to the kill: at most 120 s on Fargate.
     #[serde(deserialize_with = "duration")]
     pub stop_timeout: Duration,
     /// Dollars for an hour of a worker: 2 vCPU and 8 GB in us-east-1.
     pub worker_hour: f64,
+}
+
+/// What a worker beside `protect` consumes when it comes up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StartOn {
+    /// A queue that nobody fills, as documented: `protect` adds the others once it is protected.
+    Hold,
+    /// The queues that it is to serve: it takes tasks until a cancel reaches it, protected or not.
+    Queues,
 }
 
 impl Default for Service {
@@ -91,6 +103,7 @@ impl Default for Service {
             hold: Duration::from_secs(300),
             interval: Duration::from_secs(5),
             start: (53, 62),
+            start_on: StartOn::Hold,
             stop_timeout: Duration::from_secs(120),
             worker_hour: 0.117,
         }

@@ -292,3 +292,29 @@ impl Notices {
         self.missing.state().is_some()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_lost_only_when_they_are_missed_for_a_minute_without_a_break() {
+        let mut notices = Notices::new(Limits::default());
+        for (at, missing, lost) in [
+            (0, 2, false),
+            (59, 1, false),
+            (60, 1, true),
+            (61, 0, false),
+            (62, 1, false),
+            (121, 1, false),
+            (122, 1, true),
+        ] {
+            let picture = Picture {
+                missing,
+                ..Picture::default()
+            };
+            notices.picture(Duration::from_secs(at), &picture);
+            assert_eq!(notices.messages_lost(), lost, "at {at} s");
+        }
+    }
+}

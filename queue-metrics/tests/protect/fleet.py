@@ -1,6 +1,7 @@
 """Workers of one Celery application, forked from one process so that its imports are paid for once.
 
-Lines on stdin: "worker NAME POOL SLOTS QUEUES", "kill PID SIGNAL". "pid NAME PID" comes back on stdout.
+Lines on stdin: "worker NAME POOL SLOTS QUEUES [BROKER]", "kill PID SIGNAL". "pid NAME PID" comes back on
+stdout.
 The Redis key `load` is how many messages the feeder keeps waiting, `longest` how long they may nap; each
 entry of the list `exact` becomes one that naps so long.
 """
@@ -58,7 +59,9 @@ def fork(work, log):
         os._exit(0)
 
 
-def worker(name, pool, slots, queues):
+def worker(name, pool, slots, queues, broker=None):
+    if broker:
+        app.conf.broker_url = broker
     if "stuck" in name:
         # As one that a broken connection left behind: it says yes and consumes nothing more.
         @control_command(args=[("queue", str)])

@@ -30,6 +30,7 @@ pub const QUICK: Pace = Pace {
     check: Duration::from_secs(1),
     look: Duration::from_millis(200),
     busy_look: Duration::from_millis(300),
+    silent: Duration::from_secs(3),
     healthy_after: Duration::from_secs(2),
 };
 
@@ -101,8 +102,22 @@ impl Fleet {
 
     /// Starts a worker, `celery@NAME`, and returns its process id at once.
     pub fn worker(&mut self, name: &str, pool: &str, slots: u32, queues: &str) -> u32 {
-        self.process
-            .write(&format!("worker celery@{name} {pool} {slots} {queues}\n"));
+        let url = self.redis.url();
+        self.worker_by(&url, name, pool, slots, queues)
+    }
+
+    /// The same, with its own way to the broker.
+    pub fn worker_by(
+        &mut self,
+        url: &str,
+        name: &str,
+        pool: &str,
+        slots: u32,
+        queues: &str,
+    ) -> u32 {
+        self.process.write(&format!(
+            "worker celery@{name} {pool} {slots} {queues} {url}\n"
+        ));
         let begin = format!("pid celery@{name} ");
         let line = self.process.wait_for(|line| line.starts_with(&begin), LONG);
         line.text[begin.len()..].parse().unwrap()
@@ -298,7 +313,12 @@ impl Drop for Task {
 }
 
 fn keep(inside: Inside, wanted: &watch::Sender<Option<bool>>, status: &Status) -> JoinHandle<()> {
-    let board = Board::new(status.clone(), Metrics::none(), inside.remote.worker());
+    let board = Board::new(
+        status.clone(),
+        Metrics::none(),
+        inside.remote.worker(),
+        inside.rules.pace.silent,
+    );
     let mut keeper = Keeper::start(inside, wanted.subscribe(), board);
     tokio::spawn(async move { keeper.keep().await })
 }

@@ -5,6 +5,7 @@ use super::settings::{Wait, Waiting};
 use super::verdict::{self, Target};
 use super::{current, quiet_source};
 use crate::inspect::Answer;
+use crate::report::printable;
 use crate::revision::hex;
 use crate::session::{Ending, Surroundings};
 use crate::settings;
@@ -33,6 +34,8 @@ pub(super) struct Waited {
     landed: bool,
     seconds: f64,
     environments: Vec<Outcome>,
+    /// Environments that were not waited for, as nothing is heard of them any more.
+    silent: Vec<Outcome>,
 }
 
 impl Waited {
@@ -48,7 +51,7 @@ impl Waited {
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         for outcome in &self.environments {
-            let name = &outcome.environment;
+            let name = printable(&outcome.environment);
             // Writing to a String cannot fail.
             let _ = match &outcome.why {
                 None => writeln!(text, "landed in {name} after {:.1} s", self.seconds),
@@ -58,6 +61,10 @@ impl Waited {
                     self.seconds
                 ),
             };
+        }
+        for outcome in &self.silent {
+            let (name, why) = (printable(&outcome.environment), outcome.why.as_deref());
+            let _ = writeln!(text, "not waited for {name}: {}", why.unwrap_or_default());
         }
         text
     }
@@ -102,8 +109,8 @@ pub(super) async fn until_landed(
     let location = settings.reports.report.as_ref().unwrap_or(location);
     let source = quiet_source(around, location);
     loop {
-        let outcomes = match look(&source, &settings.environment, target).await {
-            Ok(outcomes) => outcomes,
+        let (outcomes, silent) = match look(&source, &settings.environment, target).await {
+            Ok(looked) => looked,
             // One answer that failed is no reason to give up what is waited for.
             Err(ending)
                 if ending.exit == Exit::Unavailable && begun.elapsed() < settings.timeout =>
@@ -120,17 +127,19 @@ pub(super) async fn until_landed(
                 landed,
                 seconds: begun.elapsed().as_secs_f64(),
                 environments: outcomes,
+                silent,
             });
         }
         tokio::time::sleep(LOOK.min(left)).await;
     }
 }
 
+/// Those that are waited for, and those that are silent.
 async fn look(
     source: &Source,
     environments: &[String],
     target: &Target,
-) -> Result<Vec<Outcome>, Ending> {
+) -> Result<(Vec<Outcome>, Vec<Outcome>), Ending> {
     let outcome = |name: &str, seen: Option<&Seen>| {
         let verdict = verdict::of(seen, target);
         Outcome {
@@ -140,23 +149,24 @@ async fn look(
             why: verdict.err(),
         }
     };
-    let mut outcomes = Vec::new();
+    let (mut outcomes, mut silent) = (Vec::new(), Vec::new());
     for name in environments {
         outcomes.push(outcome(name, reports::one(source, name).await?.as_ref()));
     }
     if environments.is_empty() {
-        let mut all = reports::all(source).await?;
+        let all = reports::all(source).await?;
         // An environment that is no more is not waited for while another one reports.
-        if all.iter().any(|seen| !seen.is_stale()) {
-            all.retain(|seen| !seen.is_stale());
+        let heard = all.iter().any(|seen| !seen.is_stale());
+        for seen in &all {
+            let outcome = outcome(&seen.environment, Some(seen));
+            match heard && seen.is_stale() {
+                true => silent.push(outcome),
+                false => outcomes.push(outcome),
+            }
         }
-        outcomes.extend(
-            all.iter()
-                .map(|seen| outcome(&seen.environment, Some(seen))),
-        );
         if outcomes.is_empty() {
             outcomes.push(outcome("any environment", None));
         }
     }
-    Ok(outcomes)
+    Ok((outcomes, silent))
 }

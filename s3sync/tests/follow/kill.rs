@@ -1,7 +1,7 @@
 //! `kill -9` of a watcher that follows a pointer which keeps moving.
 
 use crate::support::releases::Made;
-use crate::support::{Bench, DEADLINE};
+use crate::support::{Bench, DEADLINE, kills};
 use fastrand::Rng;
 use std::time::Duration;
 
@@ -19,8 +19,9 @@ fn a_kill_at_any_instant_leaves_whole_files_of_one_release_or_another() {
     releases.iter().for_each(|release| release.upload(&bench));
     releases[0].point(&bench);
     bench.once(0, &[]);
-    let mut random = Rng::with_seed(20_261_121);
-    for kill in 0..12 {
+    let seed = kills::seed();
+    let mut random = Rng::with_seed(seed);
+    for kill in 0..kills::count(12, 200) {
         let mut watch = bench.watch(&["--interval", "20ms"]);
         let until = std::time::Instant::now() + Duration::from_millis(random.u64(20..400));
         while std::time::Instant::now() < until {
@@ -31,7 +32,7 @@ fn a_kill_at_any_instant_leaves_whole_files_of_one_release_or_another() {
         assert_eq!(watch.exit_code(DEADLINE), 137, "{}", watch.stderr());
         for (path, bytes) in bench.files() {
             let known = releases.iter().any(|release| release.files[&path] == bytes);
-            assert!(known, "kill {kill}: {path} is of no release");
+            assert!(known, "kill {kill} of seed {seed}: {path} is of no release");
         }
     }
     let last = &releases[3];

@@ -164,6 +164,31 @@ fn once_refuses_each_by_its_reason_and_changes_nothing() {
 }
 
 #[test]
+fn with_generations_too_and_the_current_one_stays() {
+    const GENERATIONS: &[&str] = &["--layout", "generations"];
+    let good = Made::new("good", &GOOD);
+    let bench = Bench::new();
+    good.publish(&bench);
+    bench.once(0, GENERATIONS);
+    let before = bench.picture();
+    assert_eq!(bench.read("current"), format!("{}\n", good.revision));
+    for (what, upload, reason) in CASES {
+        upload(&bench);
+        let finished = bench.run("once", GENERATIONS);
+        let said = format!("{}{}", finished.stdout, finished.stderr);
+        assert_eq!(finished.code, 65, "{what}: {said}");
+        assert!(said.contains(reason), "{what}: {said}");
+        assert_eq!(bench.picture(), before, "{what}");
+    }
+    next().publish(&bench);
+    bench.once(0, GENERATIONS);
+    let id = next().revision;
+    assert_eq!(bench.read("current"), format!("{id}\n"));
+    let path = bench.at("generations").join(id);
+    assert_eq!(testkit::fs::Picture::of(path).files(), next().files);
+}
+
+#[test]
 fn watch_keeps_what_it_has_says_why_and_goes_on_with_the_next_release() {
     let bench = Bench::new();
     let good = Made::new("good", &GOOD);

@@ -1,17 +1,13 @@
 //! `kill -9` at random instants: `current` always names a complete generation, by `s3sync digest`.
 
 use crate::bench::{GENERATIONS, current, path_of, until_landed};
-use crate::support::{Bench, DEADLINE};
-use std::time::{Duration, Instant};
+use crate::support::{Bench, DEADLINE, kills};
+use std::time::Instant;
 use testkit::process::Program;
 
 #[test]
 fn a_kill_at_any_instant_leaves_a_current_generation_that_is_what_its_id_says() {
-    let kills: u32 = std::env::var("TRIMTAB_KILLS")
-        .map_or(40, |text| text.parse().unwrap())
-        .min(200);
-    let seed = std::env::var("TRIMTAB_SEED")
-        .map_or_else(|_| fastrand::u64(..), |text| text.parse().unwrap());
+    let (kills, seed) = (kills::count(40, 200), kills::seed());
     let mut random = fastrand::Rng::with_seed(seed);
     let bench = Bench::new();
     // A busy disk would take a second for each run's fsyncs.
@@ -36,8 +32,8 @@ fn a_kill_at_any_instant_leaves_a_current_generation_that_is_what_its_id_says() 
         if kill % 2 == 0 {
             std::thread::sleep(span.mul_f64(random.f64()));
         } else {
-            until_making(&bench, &mut process);
-            std::thread::sleep(Duration::from_micros(random.u64(0..6_000)));
+            kills::until_making(&bench, &mut process);
+            kills::pause(&mut random, 6_000);
         }
         process.kill();
         process.exit_code(DEADLINE);
@@ -66,27 +62,4 @@ fn a_kill_at_any_instant_leaves_a_current_generation_that_is_what_its_id_says() 
         "{:?}",
         left.0.keys()
     );
-}
-
-fn until_making(bench: &Bench, process: &mut testkit::process::Process) {
-    let begun = Instant::now();
-    while process.is_running() && begun.elapsed() < DEADLINE {
-        let making = std::fs::read_dir(bench.state().join("staging"))
-            .into_iter()
-            .flatten()
-            .flatten()
-            .any(|epoch| {
-                let entries = std::fs::read_dir(epoch.path())
-                    .into_iter()
-                    .flatten()
-                    .flatten();
-                entries
-                    .into_iter()
-                    .any(|entry| entry.file_name().to_string_lossy().ends_with(".making"))
-            });
-        if making {
-            return;
-        }
-        std::thread::sleep(Duration::from_micros(100));
-    }
 }

@@ -220,11 +220,8 @@ fn a_writer_that_wakes_in_anothers_reign_moves_nothing() {
         bench.put(&format!("f{number}.py"), "1");
     }
     let mut frozen = watch(&bench, &[]);
-    // Traced, it is slow enough to be met in the middle.
-    let tracer = trace::Trace::attach(&frozen, bench.outside.path().join("trace"));
     let met = (0..50).any(|number| freeze_while_making(&bench, &mut frozen, number));
     assert!(met, "no generation was met while it was made");
-    drop(tracer);
     // Its lock is taken from it as after three minutes of silence.
     silence(&bench);
     bench.put("f1.py", "last");
@@ -248,20 +245,40 @@ fn freeze_while_making(bench: &Bench, writer: &mut Process, number: u32) -> bool
         let picture = testkit::fs::Picture::of(&staging);
         picture.0.keys().any(|path| path.contains(".making/"))
     };
+    // Traced, it is slow enough to be met in the middle.
+    let output = bench.outside.path().join(format!("trace{number}"));
+    let tracer = trace::Trace::attach(writer, output);
     let before = current(bench);
     bench.put("f1.py", format!("{number}"));
     let begun = Instant::now();
-    while current(bench) == before {
+    while current(bench) == before && !making() {
         assert!(begun.elapsed() < DEADLINE, "no generation after {before}");
-        if making() {
-            writer.signal(Signal::STOP);
-            if current(bench) == before && making() {
-                return true;
-            }
-            writer.signal(Signal::CONT);
-        }
     }
-    false
+    writer.signal(Signal::STOP);
+    drop(tracer);
+    // The signal goes by the tracer, and on a busy machine the writer runs on for long.
+    testkit::until(DEADLINE, "the writer to stand still", || {
+        writer.signal(Signal::STOP) && is_stopped(writer.id())
+    });
+    let met = current(bench) == before && making();
+    if !met {
+        writer.signal(Signal::CONT);
+    }
+    met
+}
+
+/// Whether each thread of a process is stopped by a signal.
+fn is_stopped(process: u32) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let stat = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("stat"));
+    tasks
+        .flatten()
+        .filter_map(|task| stat(task).ok())
+        .all(|stat| {
+            stat.rsplit(") ")
+                .next()
+                .is_some_and(|rest| rest.starts_with('T'))
+        })
 }
 
 /// Makes the heartbeat and the epoch as old as a writer's that is gone.

@@ -49,6 +49,33 @@ fn a_release_with_a_missing_object_moves_nothing_until_it_is_there() {
     lands(&bench, &two);
 }
 
+#[test]
+fn a_release_without_room_moves_nothing_until_there_is_some() {
+    let bench = Bench::new();
+    let large = "x = 1\n".repeat(100_000);
+    let one = Made::new("one", &[("a.py", "1"), ("b.py", "1")]);
+    let two = Made::new("two", &[("a.py", "2"), ("b.py", "1"), ("large.py", &large)]);
+    let mount = testkit::fs::Mount::tmpfs(bench.dest(), 1 << 20);
+    one.publish(&bench);
+    let _watch = bench.watch(GENERATIONS);
+    lands(&bench, &one);
+    let filler = mount.path().join("filler");
+    std::fs::write(&filler, vec![1; 700 << 10]).unwrap();
+    two.publish(&bench);
+    testkit::until(DEADLINE, "trouble that names the cause", || {
+        let status = bench.status();
+        let reason = status["reason"].as_str().unwrap_or_default();
+        reason.contains("large.py") && reason.contains("No space left")
+    });
+    assert_eq!(whole(&bench), one.files);
+    assert_eq!(bench.status()["healthy"], true);
+    std::fs::remove_file(filler).unwrap();
+    lands(&bench, &two);
+    testkit::until(DEADLINE, "no trouble", || {
+        bench.status()["degraded"] == false
+    });
+}
+
 /// Adds and updates of plain uploads land though deletes are held; a release would then be a mix.
 #[test]
 fn a_release_whose_deletes_are_held_lands_when_they_are_approved_or_it_is_taken_back() {

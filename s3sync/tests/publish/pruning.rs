@@ -50,6 +50,8 @@ fn the_newest_the_current_its_predecessor_and_what_runs_stay_whole() {
     let bench = Bench::new();
     let releases = history(&bench, 7);
     report(&bench, "prod", &releases[1], "0");
+    // However old it is: what runs there is not known to have changed.
+    bench.age("dags/.s3sync/reports/prod.json", 400);
     // r4 is current now, and r7 was before it.
     bench.run(&["rollback", PLACE, "r4"], 0);
     let before = bench.keys();
@@ -84,6 +86,26 @@ fn the_newest_the_current_its_predecessor_and_what_runs_stay_whole() {
     assert!(has_ended(&bench));
     let again = json(&bench.run(&["prune", PLACE, "--keep", "2", "--output", "json"], 0));
     assert_eq!(again["releases"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn what_goes_is_said_before_the_first_of_it_goes() {
+    let bench = Bench::new();
+    history(&bench, 3);
+    let mut prune = bench.stopped_at(
+        Operation::Delete,
+        "/releases/",
+        bench.program(&["prune", PLACE, "--keep", "1"]),
+    );
+    let said = prune.wait_for(|line| line.contains(" to remove, "), DEADLINE);
+    assert!(
+        said.text
+            .starts_with("1 release to remove, 2 kept; 1 content object"),
+        "{said:?}"
+    );
+    assert!(!prune.stdout().contains("removed"), "{}", prune.stdout());
+    prune.signal(Signal::CONT);
+    assert_eq!(prune.exit_code(DEADLINE), 0, "{}", prune.stderr());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! How many requests a publish takes, and publishers at the same time.
 
-use crate::bench::{BUCKET, Bench, DEADLINE, POINTER, Tree, release, text};
+use crate::bench::{BUCKET, Bench, DEADLINE, PLACE, POINTER, Tree, release, text};
 use s3sync::release::Pointer;
 use testkit::process::Signal;
 use testkit::s3::{Fault, Operation, Rule};
@@ -80,6 +80,40 @@ fn the_second_of_two_publishers_is_told_who_and_what_was_published() {
         bench.publish(&theirs, "between", &[]);
         theirs.write("a.py", "theirs");
     }
+}
+
+#[test]
+fn a_rollback_is_one_write_and_gives_way_to_a_publisher_who_was_quicker() {
+    let bench = Bench::new();
+    let tree = Tree::of(&[("a.py", "1")]);
+    let one = bench.publish(&tree, "one", &[]);
+    tree.write("a.py", "2");
+    bench.publish(&tree, "two", &[]);
+    bench.s3.reset_requests();
+    bench.run(&["rollback", PLACE], 0);
+    let requests = bench.s3.requests().into_iter();
+    let writes = requests.filter(|request| request.operation == Operation::Put);
+    assert_eq!(
+        writes.map(|request| request.key).collect::<Vec<_>>(),
+        [POINTER]
+    );
+    assert_eq!(bench.current(), release(&one));
+
+    // It has read the pointer, and looks whether the release is whole.
+    let mut rollback = bench.stopped_at(
+        Operation::List,
+        "/content/",
+        bench.program(&["rollback", PLACE, "two"]),
+    );
+    tree.write("a.py", "3");
+    let three = bench.publish(&tree, "three", &["--upload-all"]);
+    rollback.signal(Signal::CONT);
+    assert_eq!(rollback.exit_code(DEADLINE), 1, "{}", rollback.stderr());
+    let told = rollback.stderr();
+    for word in ["three", "by ann", "nothing was changed"] {
+        assert!(told.contains(word), "{word}: {told}");
+    }
+    assert_eq!(bench.current(), release(&three));
 }
 
 #[test]

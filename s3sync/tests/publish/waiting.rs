@@ -2,7 +2,7 @@
 
 use crate::bench::{BUCKET, Bench, DEADLINE, PLACE, Tree, json, release, run, text};
 use serde_json::{Value, json as value};
-use testkit::s3::Operation;
+use testkit::s3::{Operation, Refusal, Rule};
 
 fn report(environment: &str, change: &Value) -> Value {
     let mut report = value!({
@@ -52,14 +52,22 @@ fn a_publish_that_waits_ends_when_every_environment_has_it() {
         Some(2)
     );
 
+    // It may be an environment that is no more, or one whose watcher ended: a person can tell.
+    assert_eq!(answer["waited"]["silent"][0]["environment"], "gone");
     let list = json(&bench.run(&["releases", PLACE, "--output", "json"], 0));
     assert_eq!(list[0]["environments"][1]["environment"], "staging");
+    assert_eq!(
+        (&list[0]["files"], &list[0]["bytes"]),
+        (&value!(1), &value!(1))
+    );
     let waited = bench.run(&["wait", PLACE], 0);
     assert!(
         waited.stdout.starts_with("landed in prod after 0."),
         "{}",
         waited.stdout
     );
+    let gone = "not waited for gone: its report is 1440 minutes old: check that its watcher runs";
+    assert!(waited.stdout.contains(gone), "{}", waited.stdout);
     let revision = &answer["revision"].as_str().expect("a revision")[..8];
     put(&bench, "prod", &value!({ "revision": answer["revision"] }));
     bench.run(
@@ -123,6 +131,30 @@ fn what_has_not_landed_at_the_deadline_is_69_with_its_reason() {
         (&late["published"], &late["waited"]["landed"]),
         (&true.into(), &false.into())
     );
+}
+
+#[test]
+fn an_answer_that_fails_does_not_end_the_waiting_before_its_deadline() {
+    let bench = Bench::new();
+    bench.publish(&Tree::of(&[("a.py", "1")]), "one", &[]);
+    put(
+        &bench,
+        "prod",
+        &value!({ "release": text(&bench.current()) }),
+    );
+    let times = 5;
+    let refusals = Rule::new(Refusal::service_unavailable()).on(Operation::Get);
+    let refusals = refusals.glob("*/reports/*").times(times);
+    let refusals = bench.s3.faults().add(refusals);
+    bench.run(&["wait", PLACE, "--timeout", "50s"], 0);
+    assert_eq!(bench.s3.faults().acted(refusals), times);
+    bench.fault(
+        Refusal::service_unavailable(),
+        Operation::Get,
+        "*/reports/*",
+    );
+    let told = bench.run(&["wait", PLACE, "--timeout", "1s"], 69).stderr;
+    assert!(told.contains("reports/prod.json"), "{told}");
 }
 
 #[test]

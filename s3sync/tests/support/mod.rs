@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
+pub(crate) mod kills;
+
 pub(crate) mod releases;
 
 pub(crate) mod trace;

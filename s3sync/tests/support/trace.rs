@@ -13,9 +13,19 @@ pub(crate) struct Trace {
 impl Trace {
     /// Attaches; `output` is made.
     pub(crate) fn attach(process: &Process, output: PathBuf) -> Self {
+        Trace::attach_with(process, output, &[])
+    }
+
+    /// Attaches, and kills the process with SIGKILL as it begins a system call.
+    pub(crate) fn kill_at(process: &Process, output: PathBuf, call: &Call<'_>) -> Self {
+        Trace::attach_with(process, output, &call.options())
+    }
+
+    fn attach_with(process: &Process, output: PathBuf, options: &[String]) -> Self {
         let strace = Program::new("/usr/bin/strace")
             .args(["-f", "-y", "-s", "200", "-o"])
             .arg(&output)
+            .args(options.iter().map(String::as_str))
             .args(["-p", &process.id().to_string()])
             .spawn();
         strace.wait_for(|line| line.contains("attached"), DEADLINE);
@@ -34,6 +44,29 @@ impl Trace {
     /// How many calls there were.
     pub(crate) fn len(&self) -> usize {
         calls(&self.output).len()
+    }
+}
+
+/// A system call to be killed at: the `nth`, from 1, of these names and with this directory or file as
+/// one of its arguments. Each thread counts for itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) names: &'a str,
+    pub(crate) on: &'a Path,
+    pub(crate) nth: u32,
+}
+
+impl Call<'_> {
+    pub(crate) fn options(&self) -> [String; 6] {
+        let Call { names, on, nth } = self;
+        [
+            "-P".to_string(),
+            on.display().to_string(),
+            "-e".to_string(),
+            format!("trace={names}"),
+            "-e".to_string(),
+            format!("inject={names}:signal=KILL:when={nth}"),
+        ]
     }
 }
 

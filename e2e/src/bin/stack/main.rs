@@ -106,7 +106,8 @@ fn up(arguments: &Arguments) -> anyhow::Result<()> {
         .context("the stack cannot be started")?;
     fs::write(pid_file(&arguments.directory), server.id().to_string())?;
     println!(
-        "A real Airflow is starting; the first time it is installed too, which takes minutes."
+        "A real Airflow is starting; the first time it is installed too, which takes minutes. Its log: {}",
+        arguments.directory.join("log").display()
     );
     let began = Instant::now();
     let mut shown = page::Shown::default();

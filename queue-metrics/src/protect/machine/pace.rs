@@ -41,6 +41,8 @@ pub struct Pace {
     pub look: Duration,
     /// The same while it runs tasks.
     pub busy_look: Duration,
+    /// For how long a worker may leave unanswered what it is asked, before people are told.
+    pub silent: Duration,
     /// ECS ends a task whose dependencies are not healthy within a few minutes.
     pub healthy_after: Duration,
 }
@@ -56,6 +58,7 @@ impl Pace {
         check: Duration::from_secs(30),
         look: Duration::from_secs(1),
         busy_look: Duration::from_secs(5),
+        silent: Duration::from_secs(60),
         healthy_after: Duration::from_secs(60),
     };
 }

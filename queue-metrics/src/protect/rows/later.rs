@@ -188,3 +188,32 @@ fn lost_asks_nothing_of_the_worker_and_changes_no_protection() {
         );
     }
 }
+
+#[test]
+fn draining_to_be_replaced_shuts_down_when_it_is_seen_empty_twice() {
+    let mut bench = Bench::working();
+    bench.wait(30);
+    bench.tell(NOTHING);
+    for _ in 0..ADDS {
+        bench.tell(Event::Added);
+        bench.wait(20);
+        bench.tell(NOTHING);
+    }
+    bench.tell(Event::Cancelled);
+    bench.wait(2);
+    bench.tell(NOTHING);
+    bench.is(State::Draining(Why::Replace));
+    bench.wait(1);
+    bench.tell(NOTHING);
+    bench.is(State::Leaving);
+    assert_eq!(bench.asked.last(), Some(&Action::Shutdown));
+}
+
+#[test]
+fn draining_without_a_lease_asks_when_nothing_calls_for_it_any_more() {
+    let mut bench = Bench::exposed();
+    bench.tell(OUTDATED);
+    bench.is(State::Draining(Why::Deployment));
+    bench.tell(Event::Outdated(Some(false)));
+    bench.is(State::Asking);
+}
