@@ -116,10 +116,7 @@ fn a_migrator_that_is_killed_leaves_its_work_to_the_next() {
 #[ignore = "needs a real Airflow: make e2e-full"]
 fn an_upgrade_waits_for_its_migration_and_a_rollback_is_refused() {
     let root = Root::new();
-    let mut settings = settings(&root, 2);
-    // In the pinned list of 3.3 the provider asks Celery for a name that it no longer has.
-    settings.celery = false;
-    let mut stack = Stack::prepare(settings);
+    let mut stack = Stack::prepare(settings(&root, 2));
     bucket::put_directory(&stack.servers, &repository().join("dags"));
     upgrade::run(&mut stack);
     record(&stack, "upgrade", "From Airflow 3.1 to 3.3, and not back");

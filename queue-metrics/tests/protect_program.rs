@@ -130,7 +130,6 @@ fn a_signal_leaves_worker_and_protection_as_they_are() {
     fleet.worker("a", "threads", 2, "trimtab.hold");
     fleet.load(3, 0.2);
     until(LONG, "tasks to run", || fleet.runs().len() > 4);
-    eprintln!("DBG {}", fleet.log("a"));
     let metric = running
         .process
         .wait_for(|line| line.contains("WorkerUnprotected"), LONG);

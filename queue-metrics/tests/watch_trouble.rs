@@ -236,10 +236,11 @@ fn settings_that_lose_messages_are_warned_of() {
 fn what_airflow_allows_is_told_at_the_start_and_while_a_task_waits() {
     let redis = Redis::start();
     waiting(&redis);
+    // Nothing is said of a task before the workers were listened to, for 5 s.
     let variables = [
         ("AIRFLOW__CORE__PARALLELISM", "32"),
         ("AIRFLOW__CELERY__TASK_ACKS_LATE", "False"),
-        ("AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT", "4.0"),
+        ("AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT", "13.0"),
     ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let watch = Watch::start(&redis.url(), &EMF, &variables);
@@ -254,7 +255,7 @@ fn what_airflow_allows_is_told_at_the_start_and_while_a_task_waits() {
     let late = watch.until_event("task_late");
     assert_eq!(
         (&late["setting"], &late["limit_seconds"]),
-        (&"task_queued_timeout".into(), &4.into())
+        (&"task_queued_timeout".into(), &13.into())
     );
     let lost = watch.until_event("task_lost");
     assert_eq!(lost["level"], "ERROR");

@@ -12,5 +12,7 @@ mod pruning;
 mod races;
 #[path = "publish/story.rs"]
 mod story;
+#[path = "publish/terminal.rs"]
+mod terminal;
 #[path = "publish/waiting.rs"]
 mod waiting;

@@ -36,6 +36,8 @@ locals {
       AIRFLOW__CORE__EXECUTION_API_SERVER_URL = "http://${var.one_task ? "localhost" : module.cluster.api_host}:8080/execution/"
       # A queued task's token lives so long: as long as it may wait.
       AIRFLOW__EXECUTION_API__JWT_EXPIRATION_TIME = tostring(local.queued_timeout)
+      # A task that the API server keeps waiting longer fails before it began; 5 s by default.
+      AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT = "30"
       # As docs/latency.md measured: an upload is a DAG within seconds; the defaults take up to 5 minutes.
       AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL              = "5"
       AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL = "1"
@@ -58,6 +60,8 @@ locals {
     },
     local.celery ? {
       AIRFLOW__CELERY__WORKER_CONCURRENCY = tostring(var.workers.concurrency)
+      # A new TLS connection takes most of the default's second on a small CPU; past it the task fails.
+      AIRFLOW__CELERY__OPERATION_TIMEOUT = "10"
       # A worker that takes tasks ahead keeps them from one that is idle.
       AIRFLOW__CELERY__WORKER_PREFETCH_MULTIPLIER = "1"
       AIRFLOW__OPERATORS__DEFAULT_QUEUE           = var.workers.queues[0]

@@ -103,6 +103,10 @@ mod tests {
             draining_key("", "queue-metrics"),
             "trimtab.draining.default"
         );
+        assert_eq!(
+            workers_key("af-", "queue-metrics"),
+            "af-trimtab.workers.default"
+        );
     }
 
     #[test]

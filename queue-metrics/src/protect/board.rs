@@ -109,7 +109,7 @@ impl Board {
             return None;
         }
         if !silence.told && silence.since.elapsed() >= patience {
-            silence.told = true;
+            silence.told = false;
             warn!(
                 event = "worker_silent",
                 worker = self.worker,
