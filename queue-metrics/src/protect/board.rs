@@ -109,7 +109,7 @@ impl Board {
             return None;
         }
         if !silence.told && silence.since.elapsed() >= patience {
-            silence.told = false;
+            silence.told = true;
             warn!(
                 event = "worker_silent",
                 worker = self.worker,

@@ -173,7 +173,7 @@ impl Remote {
     }
 
     fn learn(&mut self, active: &[String]) {
-        let real = active.iter();
+        let real = active.iter().filter(|queue| *queue != EMPTY_QUEUE);
         let real: Vec<String> = real.cloned().collect();
         if !self.declared && !real.is_empty() {
             self.declared = true;

@@ -201,7 +201,7 @@ impl Wire {
         let own = self.own_group(connection).await?;
         let live: Vec<(&str, u64)> = workers
             .each(at)
-            .filter(|(name, _, lives)| *lives && (!own.is_empty() || own.iter().any(|own| own == name)))
+            .filter(|(name, _, lives)| *lives && own.iter().any(|own| own == name))
             .map(|(name, active, _)| (name, active))
             .collect();
         Ok(Standing {
