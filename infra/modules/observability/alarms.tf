@@ -78,6 +78,11 @@ locals {
       namespace = "Trimtab", metric = "WorkerUnprotected", dimensions = { Environment = var.name, Service = var.celery.service }, statistic = "Maximum"
       period    = 60, periods = 5, compare = local.above, threshold = 0, missing = "notBreaching", page = "task-waits.md"
     }
+    # One that shuts down is silent for two minutes.
+    worker-silent = {
+      namespace = "Trimtab", metric = "WorkerSilent", dimensions = { Environment = var.name, Service = var.celery.service }, statistic = "Maximum"
+      period    = 60, periods = 10, compare = local.above, threshold = 0, missing = "notBreaching", page = "task-waits.md"
+    }
   }
 
   database = var.database == null ? {} : {
