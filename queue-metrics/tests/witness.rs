@@ -8,6 +8,7 @@ use queue_metrics::witness::{APPLICATION, Counts, Witness};
 use std::time::{Duration, Instant};
 use testkit::postgres::{Database, Options, Postgres, Shutdown};
 use testkit::proxy::{Fault, Proxy};
+use testkit::until;
 
 const LIMIT: Duration = Duration::from_secs(5);
 const LONG: Duration = Duration::from_secs(30);
@@ -87,6 +88,10 @@ async fn queued_and_running_are_counted_by_queue_with_one_statement_a_sample() {
             .filter(|line| line.contains(&by) && line.contains(text))
             .count()
     };
+    // The server's log comes through a pipe, in order.
+    until(LONG, "the third sample in the server's log", || {
+        statements("statement: SET LOCAL") >= 3
+    });
     // What the table has is asked once a session; whatever else was said would show here.
     assert_eq!(statements("statement: SET LOCAL"), 3);
     assert_eq!(statements("pg_attribute"), 1);
