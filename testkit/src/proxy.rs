@@ -1,5 +1,6 @@
 //! A TCP proxy that goes wrong on demand, before a real server.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -42,7 +43,8 @@ struct Shared {
 struct State {
     target: u16,
     fault: Fault,
-    connections: Vec<(TcpStream, TcpStream)>,
+    /// Those that are open, by their number.
+    connections: BTreeMap<usize, (TcpStream, TcpStream)>,
 }
 
 impl Proxy {
@@ -59,7 +61,7 @@ impl Proxy {
             state: Mutex::new(State {
                 target,
                 fault: Fault::None,
-                connections: Vec::new(),
+                connections: BTreeMap::new(),
             }),
             accepted: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
@@ -88,9 +90,9 @@ impl Proxy {
 
     /// Resets every open connection.
     pub fn cut(&self) {
-        for (client, server) in self.shared.lock().connections.drain(..) {
-            reset(&client);
-            reset(&server);
+        for (client, server) in std::mem::take(&mut self.shared.lock().connections).values() {
+            reset(client);
+            reset(server);
         }
     }
 
@@ -137,7 +139,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             return;
         }
         let Ok(client) = client else { continue };
-        shared.accepted.fetch_add(1, Ordering::SeqCst);
+        let number = shared.accepted.fetch_add(1, Ordering::SeqCst);
         let (target, fault) = {
             let state = shared.lock();
             (state.target, state.fault)
@@ -156,7 +158,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         let Some(both) = clones(&client, &server) else {
             continue;
         };
-        shared.lock().connections.push(both);
+        shared.lock().connections.insert(number, both);
         let open = shared.open.fetch_add(1, Ordering::SeqCst) + 1;
         shared.most.fetch_max(open, Ordering::SeqCst);
         let Some((from, to)) = clones(&client, &server) else {
@@ -166,6 +168,8 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         let shared = Arc::clone(shared);
         std::thread::spawn(move || {
             downward(server, client, &shared);
+            // A run of hours must not keep the files of every connection that there was.
+            shared.lock().connections.remove(&number);
             shared.open.fetch_sub(1, Ordering::SeqCst);
         });
     }
@@ -223,4 +227,23 @@ fn slowly(client: &mut TcpStream, bytes: &[u8], wait: Duration) -> std::io::Resu
 fn reset(stream: &TcpStream) {
     let _ = rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO));
     let _ = stream.shutdown(Shutdown::Both);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_has_ended_is_let_go() {
+        let (server, port) = listen().unwrap();
+        std::thread::spawn(move || server.incoming().for_each(drop));
+        let proxy = Proxy::start(port);
+        for _ in 0..20 {
+            let mut client = TcpStream::connect(("127.0.0.1", proxy.port())).unwrap();
+            let _ = client.read_to_end(&mut Vec::new());
+        }
+        crate::until(Duration::from_secs(10), "the last one's end", || {
+            proxy.accepted() == 20 && proxy.shared.lock().connections.is_empty()
+        });
+    }
 }
