@@ -5,9 +5,9 @@ WHY = """## What is not met, and why
 - **A sample's CPU.** By instructions a sample is 0.2 million, half of them the Redis client's for 14
   commands and their answers: less than 0.1 ms at the processor's speed. The rest is what a program pays that
   sleeps in between, on an idle machine most: the kernel's wakes (three a sample, by the clock and by the
-  answer), a send which over loopback delivers to Redis in the sender's time, and caches that are cold: the less else runs,
-  the more it costs (0.45 ms with nothing beside it, 0.37 at a load of 23 to 32). One
-  more part is the status file, a quarter of a write a sample here: to create, write and rename a file costs
+  answer), a send which over loopback delivers to Redis in the sender's time, and caches that are cold: the less
+  else runs, the more it costs (0.45 ms with nothing beside it, 0.37 at a load of 23 to 32). One more part is
+  the status file, a quarter of a write a sample here: to create, write and rename a file costs
   0.5 ms on ext4, as much as a sample.
 - **A fiftieth of the exporter's CPU.** Each 5 s `watch` takes a sample, hears the worker two or three times,
   and writes its status file. The file alone is more than a fiftieth of what the exporter takes in 5 s.

@@ -80,8 +80,8 @@ impl StatusFile {
     }
 }
 
-/// RFC 3339 in whole seconds, UTC, as `healthcheck` reads it.
-fn timestamp(at: OffsetDateTime) -> String {
+/// RFC 3339 in whole seconds, UTC: every time in a status file, as `healthcheck` reads it.
+pub fn timestamp(at: OffsetDateTime) -> String {
     let seconds = at.replace_nanosecond(0).unwrap_or(at);
     seconds.format(&Rfc3339).unwrap_or_default()
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 
 use self::file::StatusFile;
+pub use self::file::timestamp;
 
 /// How often the file is written when nothing changes.
 const INTERVAL: Duration = Duration::from_secs(5);

@@ -4,11 +4,10 @@ use super::wire::Standing;
 use super::{State, Why};
 use crate::metrics::{WORKER_SILENT, WORKER_UNPROTECTED};
 use agent::metrics::{Metric, Metrics, Unit};
-use agent::status::Status;
+use agent::status::{Status, timestamp};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -81,13 +80,9 @@ impl Board {
     pub fn answered(&mut self, answered: bool) {
         self.answered |= answered;
         if !answered {
-            let now = OffsetDateTime::now_utc().replace_nanosecond(0);
             self.silent.get_or_insert_with(|| Silence {
                 since: Instant::now(),
-                date: now
-                    .unwrap_or(OffsetDateTime::UNIX_EPOCH)
-                    .format(&Rfc3339)
-                    .unwrap_or_default(),
+                date: timestamp(OffsetDateTime::now_utc()),
                 told: false,
             });
         } else if self.silent.take().is_some_and(|silence| silence.told) {
@@ -241,14 +236,14 @@ fn reason(view: &View, silent: Option<&str>) -> Option<String> {
         .refusal
         .as_deref()
         .unwrap_or("the ECS agent has not answered");
+    let deaf = silent.map(|since| {
+        format!("the worker has not answered since {since}: what it may run stays protected")
+    });
     match (&view.broker, view.state) {
         (_, State::Exposed) => Some(format!("the worker works unprotected: {refusal}")),
         (_, State::Asking) if view.refusal.is_some() => Some(format!("no protection: {refusal}")),
         (Some(broker), _) => Some(broker.clone()),
-        (None, _) if silent.is_some() => Some(format!(
-            "the worker has not answered since {}: what it may run stays protected",
-            silent.unwrap_or_default()
-        )),
+        (None, _) if deaf.is_some() => deaf,
         (None, State::Leaving) => Some("the worker cannot be mended: it shuts down".to_owned()),
         (None, _) => view
             .refusal

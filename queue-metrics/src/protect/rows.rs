@@ -21,13 +21,16 @@ struct Bench {
 }
 
 impl Bench {
-    fn asking() -> Self {
-        let rules = Rules::new(Duration::from_secs(DENY));
-        let mut bench = Self {
-            machine: Machine::new(Duration::ZERO, rules),
+    fn new() -> Self {
+        Self {
+            machine: Machine::new(Duration::ZERO, Rules::new(Duration::from_secs(DENY))),
             now: 0,
             asked: Vec::new(),
-        };
+        }
+    }
+
+    fn asking() -> Self {
+        let mut bench = Self::new();
         bench.tell(Event::Tick);
         assert_eq!(bench.asked, [Action::Protect, Action::Look]);
         bench

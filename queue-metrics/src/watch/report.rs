@@ -3,11 +3,9 @@
 use super::notices::Notices;
 use super::picture::{GroupPicture, Picture};
 use agent::metrics::Delivery;
-use agent::status::State;
+use agent::status::{State, timestamp};
 use serde_json::{Map, Value, json};
 use std::time::{Duration, SystemTime};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 /// What the status is made of.
 pub(super) struct Facts<'a> {
@@ -112,9 +110,9 @@ fn detail(facts: &Facts<'_>) -> Map<String, Value> {
     let accepted = facts.delivery.accepted.map(|then| then.elapsed());
     let accepted = accepted.filter(|_| facts.delivery.number > 0);
     let accepted = accepted.and_then(|age| SystemTime::now().checked_sub(age));
-    say("accepted", json!(accepted.and_then(timestamp)));
+    say("accepted", json!(accepted.map(|at| timestamp(at.into()))));
     if let Some((at, picture)) = facts.picture {
-        say("sampled", json!(timestamp(*at)));
+        say("sampled", json!(timestamp((*at).into())));
         let groups = picture.groups.iter();
         let groups: Map<String, Value> = groups
             .map(|seen| (seen.name.clone(), group(seen)))
@@ -144,12 +142,6 @@ fn group(group: &GroupPicture) -> Value {
         "workers_alive": group.broker.map(|seen| seen.workers),
         "oldest_task_age": group.oldest.map(|age| age.as_secs()),
     })
-}
-
-/// RFC 3339 in whole seconds.
-fn timestamp(at: SystemTime) -> Option<String> {
-    let at = OffsetDateTime::from(at);
-    at.replace_nanosecond(0).ok()?.format(&Rfc3339).ok()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 pub(crate) mod faults;
 
-use crate::support::{BUCKET, Bench, key};
+use crate::support::{BUCKET, Bench, key, kills};
 use bytes::Bytes;
 use fastrand::Rng;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,14 +30,9 @@ pub(crate) fn seed() -> u64 {
     seed
 }
 
-/// A number from the environment.
+/// A number from the environment, or without one this.
 pub(crate) fn number(variable: &str, default: u64) -> u64 {
-    match std::env::var(variable) {
-        Ok(text) => text
-            .parse()
-            .unwrap_or_else(|_| panic!("{variable} must be a number and is {text:?}")),
-        Err(_) => default,
-    }
+    kills::number(variable).unwrap_or(default)
 }
 
 /// Changes a source, one small upload at a time.

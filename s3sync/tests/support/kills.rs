@@ -16,7 +16,8 @@ pub(crate) fn seed() -> u64 {
     number("TRIMTAB_SEED").unwrap_or_else(|| fastrand::u64(..))
 }
 
-fn number(variable: &str) -> Option<u64> {
+/// A number from the environment.
+pub(crate) fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     let number = text.parse();
     Some(number.unwrap_or_else(|_| panic!("{variable} must be a number and is {text:?}")))

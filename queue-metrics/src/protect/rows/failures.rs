@@ -44,11 +44,7 @@ struct World {
 impl World {
     fn new(refusal: Option<Event>) -> Self {
         let mut world = Self {
-            bench: Bench {
-                machine: Machine::new(Duration::ZERO, Rules::new(Duration::from_secs(DENY))),
-                now: 0,
-                asked: Vec::new(),
-            },
+            bench: Bench::new(),
             refusal,
             redis: true,
             answers: true,
